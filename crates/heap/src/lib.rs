@@ -1,0 +1,11 @@
+//! What allocators hold: walks of glibc malloc and pymalloc over someone else's memory.
+//!
+//! Invariant: pure. A walk sees a [`slackwater_memory::Memory`] and returns a [`Heap`] whose books
+//! balance, or a gap: never a guess. Every loop is bounded, every pointer the target chose is
+//! range-checked, our own memory does not grow with the target's.
+//!
+//! Must never know: whether the memory is live or a core file, Python objects.
+
+mod map;
+
+pub use map::{Allocator, Arena, ArenaKind, Blocks, GlibcSettings, GlibcVersion, Heap};

@@ -1,1 +1,16 @@
-//! Placeholder.
+//! From facts to a verdict: where every resident byte of a service is, what that means, what to do.
+//!
+//! Invariant: nothing here prints, starts, stops or opens a process. Facts come in as values and as
+//! [`slackwater_memory::Memory`]; a [`Diagnosis`] goes out. What could not be learnt is in it as a
+//! gap, what the kernel counts and we cannot place is in it as `unexplained`.
+//!
+//! Must never know: terminals, HTML, JSON, command lines of the binary other than in advice.
+
+mod finding;
+mod model;
+
+pub use finding::{Advice, Code, Confidence, Evidence, Finding, Kind, Quantity, When};
+pub use model::{
+    Cgroup, Diagnosis, Growth, HeapReport, Malloc, MallocKind, ObjectAllocator, ProcessReport, PythonReport,
+    Role, Scope, ServiceReport, Sharing, Slope, Subject, Trend,
+};

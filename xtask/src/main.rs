@@ -1,3 +1,42 @@
-//! The project's own chores: `cargo xtask deps`, `cargo xtask generate`, `cargo xtask corpus`.
+//! The project's own chores: each is one file, each fails with the one line that must be changed.
+//!
+//! Invariant: a chore with `--check` writes nothing.
+//!
+//! Must never know: how a target is read; what it needs from Slackwater it asks the binary for.
 
-fn main() {}
+mod deps;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+chores:
+  deps                  check that the crates depend on each other only as the floors allow
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(report) => {
+            workspace::print(&report);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            workspace::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<String> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        [] | ["-h" | "--help" | "help"] => Ok(USAGE.to_owned()),
+        ["deps"] => deps::check(),
+        _ => bail!("no such chore: {}\n\n{USAGE}", words.join(" ")),
+    }
+}

@@ -1,0 +1,90 @@
+//! The floors: which crate stands where, and what it may depend on. ARCHITECTURE.md draws them.
+
+/// One of our crates.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crate {
+    /// The folder's name in `crates/`.
+    pub(super) name: &'static str,
+    /// Its floor; `None` for what is never shipped.
+    pub(super) floor: Option<u8>,
+    /// Those of our crates that it may link.
+    pub(super) may_link: &'static [&'static str],
+    /// The only packages of others that it may link, where that is bounded.
+    pub(super) packages: Option<&'static [&'static str]>,
+}
+
+const fn on(floor: u8, name: &'static str, may_link: &'static [&'static str]) -> Crate {
+    Crate { name, floor: Some(floor), may_link, packages: None }
+}
+
+/// A crate whose foreign packages are bounded.
+const fn only(packages: &'static [&'static str], one: Crate) -> Crate {
+    Crate { packages: Some(packages), ..one }
+}
+
+/// Every crate, including those that do not exist yet: their place is decided.
+const CRATES: &[Crate] = &[
+    only(&[], on(0, "base", &[])),
+    on(1, "memory", &["base"]),
+    // `memory` owns the type of a mapping, `procfs` parses it.
+    on(1, "procfs", &["base", "memory"]),
+    only(&[], on(1, "layout", &["base"])),
+    on(1, "capture", &["base"]),
+    on(1, "control", &["base"]),
+    on(2, "remote", &["base", "memory", "procfs"]),
+    on(2, "inject", &["base", "memory", "procfs", "remote"]),
+    // These two live inside somebody else's process.
+    only(&["libc", "dlmalloc"], on(2, "agent", &["base", "capture"])),
+    only(&["libc", "tikv-jemalloc-sys"], on(2, "allocator", &["base", "control"])),
+    on(3, "heap", &["base", "memory", "layout"]),
+    on(3, "python", &["base", "memory", "layout"]),
+    on(3, "diagnose", &["base", "memory", "procfs", "capture", "heap", "python"]),
+    on(4, "report", &["base", "capture", "diagnose", "lab"]),
+    on(4, "tui", &["base", "diagnose", "report"]),
+    on(4, "lab", &["base", "procfs", "capture", "diagnose"]),
+    on(
+        5,
+        "cli",
+        &[
+            "base", "memory", "procfs", "layout", "capture", "control", "remote", "inject", "heap", "python",
+            "diagnose", "report", "tui", "lab",
+        ],
+    ),
+    Crate { name: "testkit", floor: None, may_link: &["base", "memory", "procfs"], packages: None },
+    Crate { name: "xtask", floor: None, may_link: &["base", "diagnose"], packages: None },
+];
+
+/// Loaded into targets, never linked.
+pub(super) const NOBODY_DEPENDS_ON: &[&str] = &["agent", "allocator", "cli", "xtask"];
+
+/// Where an error is only shown, not handled.
+pub(super) const MAY_USE_ANYHOW: &[&str] = &["cli", "lab", "xtask"];
+
+/// Tests may also start targets (`testkit`) and read live ones (`remote`). The exception is
+/// `testkit`, which must not know the crates it tests.
+pub(super) fn tests_may_use(from: &Crate, to: &str) -> bool {
+    from.name != "testkit" && matches!(to, "testkit" | "remote")
+}
+
+/// The crate called `name`.
+pub(super) fn find(name: &str) -> Option<&'static Crate> {
+    CRATES.iter().find(|one| one.name == name)
+}
+
+/// What is wrong with the table itself.
+pub(super) fn faults_of_table() -> Vec<String> {
+    let mut faults = Vec::new();
+    for one in CRATES {
+        for &allowed in one.may_link {
+            match (one.floor, find(allowed).map(|other| other.floor)) {
+                (_, None) => {
+                    faults.push(format!("the table lets {} use {allowed}, which it lacks", one.name))
+                }
+                (Some(here), Some(Some(there))) if there <= here => {}
+                (None, Some(Some(_))) => {}
+                _ => faults.push(format!("the table lets {} use {allowed}, which lies above", one.name)),
+            }
+        }
+    }
+    faults
+}

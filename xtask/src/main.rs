@@ -5,6 +5,7 @@
 //! Must never know: how a target is read; what it needs from Slackwater it asks the binary for.
 
 mod deps;
+mod generate;
 mod workspace;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ usage: cargo xtask CHORE
 
 chores:
   deps                  check that the crates depend on each other only as the floors allow
+  generate [--check]    write the pages that are made from the code, or check that they are current
 ";
 
 fn main() -> ExitCode {
@@ -37,6 +39,8 @@ fn run(arguments: &[String]) -> Result<String> {
     match words[..] {
         [] | ["-h" | "--help" | "help"] => Ok(USAGE.to_owned()),
         ["deps"] => deps::check(),
+        ["generate"] => generate::run(generate::Mode::Write),
+        ["generate", "--check"] => generate::run(generate::Mode::Check),
         _ => bail!("no such chore: {}\n\n{USAGE}", words.join(" ")),
     }
 }

@@ -8,4 +8,4 @@
 
 mod map;
 
-pub use map::{Allocator, Arena, ArenaKind, Blocks, GlibcSettings, GlibcVersion, Heap};
+pub use map::{Allocator, Arena, ArenaKind, Blocks, GlibcArena, GlibcSettings, GlibcVersion, Heap, Top};

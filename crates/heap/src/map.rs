@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use slackwater_base::{Addr, Ledger, PinnedBy, Range};
+use slackwater_base::{Addr, Ledger, PinnedBy, Range, Resident};
 
 /// An allocator whose books can be read from outside.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,6 +90,56 @@ pub struct Arena {
     pub pinned_by: PinnedBy,
     /// How often the walk was begun again because the target changed it meanwhile.
     pub retries: u32,
+    /// What only glibc arenas have.
+    pub glibc: Option<GlibcArena>,
+}
+
+impl Arena {
+    /// An arena with nothing in its books yet.
+    pub fn new(addr: Addr, kind: ArenaKind) -> Self {
+        Self {
+            addr,
+            kind,
+            mapped_bytes: 0,
+            live: Blocks::default(),
+            ledger: Ledger::default(),
+            pinned_by: PinnedBy::default(),
+            retries: 0,
+            glibc: None,
+        }
+    }
+}
+
+/// What glibc's own books say of one arena, resident or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GlibcArena {
+    /// Chunks in the bins, whole.
+    pub free: Blocks,
+    /// Chunks in the fast bins, whole.
+    pub fast: Blocks,
+    /// Chunks parked in some thread's cache, whole. glibc itself counts them as in use.
+    pub cached: Blocks,
+    /// The largest chunk in the bins, bytes.
+    pub largest_free_bytes: u64,
+    /// The chunk at the end, from which the arena grows. Mapped chunks have none.
+    pub top: Option<Top>,
+    /// Bytes that may be in the wrong class, because the target changed them while they were read.
+    /// Zero when the books balanced.
+    pub uncertain_bytes: u64,
+}
+
+/// The top chunk of a glibc arena.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Top {
+    /// Its bytes, header included.
+    pub range: Range,
+    /// Where the arena keeps the address of its top chunk.
+    pub field: Addr,
+    /// The arena's lock: a 4-byte futex, 0 when free. It protects `field` and the chunk.
+    pub lock: Addr,
+    /// Resident bytes of the whole pages that the chunk does not need, as they are after
+    /// `malloc_trim`: what a trim of secondary tops returns on top of it.
+    pub returnable: Resident,
 }
 
 /// One allocator's books in one process.

@@ -8,9 +8,11 @@
 
 mod finding;
 mod model;
+mod service;
 
 pub use finding::{Advice, Code, Confidence, Evidence, Finding, Kind, Quantity, When};
 pub use model::{
     Cgroup, Diagnosis, Growth, HeapReport, Malloc, MallocKind, ObjectAllocator, ProcessReport, PythonReport,
     Role, Scope, ServiceReport, Sharing, Slope, Subject, Trend,
 };
+pub use service::{Command, Form, Member, ProcessTable, Row, SelectError, Selector, Service, select};

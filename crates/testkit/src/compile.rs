@@ -67,8 +67,10 @@ impl Compilation<'_> {
         command.env("LC_ALL", "C");
         command.args(["-std=gnu11", "-O1", "-g1", "-Wall", "-Wno-unused-result", "-pthread"]);
         if let Some(root) = root {
-            // The libraries come from the root, the compiler and its libgcc from the host.
+            // The headers, crt1.o and libraries come from the root, the compiler and its libgcc from
+            // the host. Without -B the host's libc.so is found before the root's.
             command.arg(format!("--sysroot={}", root.path().display()));
+            command.arg(format!("-B{}/", root.path().join("usr/lib/x86_64-linux-gnu").display()));
         }
         command.args(self.linking.flags()).arg("-o").arg(&made).arg(&source_file);
         command.args(self.flags).arg("-ldl");

@@ -1,0 +1,13 @@
+//! CPython, 3.8 to 3.15: versions, the runtime's structures, the object allocator's.
+
+mod allocators;
+mod debug_offsets;
+mod obmalloc;
+mod runtime;
+mod version;
+
+pub use allocators::{AllocatorRecord, DEBUG_API_IDS, DEBUG_API_SIZE, STANDARD_DOMAINS_SIZE};
+pub use debug_offsets::DebugOffsets;
+pub use obmalloc::{ArenaObject, Geometry, MgmtLayout, PoolHeader, PymallocState, SMALL_CLASSES};
+pub use runtime::{ObmallocHome, RuntimeLayout};
+pub use version::{ParseVersionError, PythonVersion, ReleaseLevel};

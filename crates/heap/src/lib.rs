@@ -7,5 +7,6 @@
 //! Must never know: whether the memory is live or a core file, Python objects.
 
 mod map;
+pub mod pymalloc;
 
 pub use map::{Allocator, Arena, ArenaKind, Blocks, GlibcArena, GlibcSettings, GlibcVersion, Heap, Top};

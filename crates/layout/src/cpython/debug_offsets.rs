@@ -53,7 +53,7 @@ impl DebugOffsets {
             interpreter_id: word(7),
             interpreter_next: word(8),
         };
-        let inside = |offset: u64, size: u64| offset % 8 == 0 && offset <= size.saturating_sub(8);
+        let inside = |offset: u64, size: u64| offset.is_multiple_of(8) && offset <= size.saturating_sub(8);
         let sound = offsets.runtime_size <= Self::LARGEST
             && offsets.interpreter_size <= Self::LARGEST
             && inside(offsets.interpreters_head, offsets.runtime_size)

@@ -1,2 +1,20 @@
-//! Placeholder.
-pub mod access;
+//! A live process as [`slackwater_memory::Memory`]: its mappings, its page states, its bytes, and
+//! the symbols of the files it maps.
+//!
+//! Invariant: nothing here stops, signals or writes the target, and nothing makes its kernel map a
+//! page. Page states come first; a page that is not mapped is answered without touching it.
+//!
+//! Must never know: Python, malloc.
+
+mod backing;
+mod error;
+mod frames;
+mod live;
+mod page_states;
+mod sys;
+mod transfer;
+mod zero_page;
+
+pub use error::{Denial, RemoteError};
+pub use frames::Frames;
+pub use live::Live;

@@ -1,0 +1,146 @@
+//! The files behind mappings, opened without trusting their names.
+//!
+//! Invariant: a file is only read when it is a regular one (never a device or a pipe, whose opening
+//! alone can do harm) and when it is the very file that the mapping maps.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+use slackwater_base::{Addr, PAGE_SIZE, Range};
+use slackwater_memory::{FileId, Kind, Mapping, MemoryError};
+use slackwater_procfs::Process;
+
+/// Most files kept open at a time.
+const MOST_OPEN: usize = 64;
+
+/// The opened files of one process, by mapping.
+#[derive(Default, Debug)]
+pub(crate) struct BackingFiles {
+    open: Mutex<HashMap<Range, Result<Arc<File>, Errno>>>,
+}
+
+impl BackingFiles {
+    /// Copies what the file of `mapping` holds for the absent page bytes at `addr`. The part of the
+    /// last page behind the file's end is zeros; a page wholly behind it does not exist.
+    pub(crate) fn read(
+        &self,
+        process: &Process,
+        mapping: &Mapping,
+        addr: Addr,
+        buffer: &mut [u8],
+    ) -> Result<(), MemoryError> {
+        let failed = |errno: Errno| match errno {
+            Errno::ACCESS | Errno::PERM => MemoryError::Denied,
+            errno => MemoryError::Failed { addr, errno: errno.raw_os_error() },
+        };
+        let file = self.file(process, mapping).map_err(failed)?;
+        let offset = mapping.offset.wrapping_add(addr.offset_from(mapping.range.start));
+        let mut done = 0;
+        while done < buffer.len() {
+            match file.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(Errno::from_io_error(&error).unwrap_or(Errno::IO))),
+            }
+        }
+        let end = addr + done as u64;
+        if done < buffer.len() && end.align_up(PAGE_SIZE) < addr + buffer.len() as u64 {
+            return Err(MemoryError::Unmapped(end.align_up(PAGE_SIZE)));
+        }
+        if done == 0 && !buffer.is_empty() && !self.reaches(&file, offset) {
+            return Err(MemoryError::Unmapped(addr));
+        }
+        buffer[done..].fill(0);
+        Ok(())
+    }
+
+    /// Whether the page of `offset` holds at least one byte of the file.
+    fn reaches(&self, file: &File, offset: u64) -> bool {
+        file.metadata().is_ok_and(|metadata| metadata.len() > offset & !(PAGE_SIZE - 1))
+    }
+
+    fn file(&self, process: &Process, mapping: &Mapping) -> Result<Arc<File>, Errno> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = open.get(&mapping.range) {
+            return file.clone();
+        }
+        if open.len() >= MOST_OPEN {
+            open.clear();
+        }
+        let file = open_file(process, mapping).map(Arc::new);
+        open.insert(mapping.range, file.clone());
+        file
+    }
+
+    /// Forgets everything: the mappings have changed.
+    pub(crate) fn clear(&mut self) {
+        self.open.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Opens the file that `mapping` maps: by the mapping itself where we may, else by its name below
+/// the target's root directory.
+pub(crate) fn open_file(process: &Process, mapping: &Mapping) -> Result<File, Errno> {
+    let range = mapping.range;
+    let link = format!("map_files/{:x}-{:x}", range.start.get(), range.end.get());
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let by_mapping = rustix::fs::openat(process.directory(), link.as_str(), flags, Mode::empty());
+    match by_mapping {
+        Ok(handle) => {
+            let stat = require_regular(&handle)?;
+            let same = mapping.file().is_none_or(|id| is_file(&stat, id));
+            if same || still_maps(process, mapping) { reopen(&handle) } else { Err(Errno::STALE) }
+        }
+        Err(_) => open_by_name(process, mapping),
+    }
+}
+
+/// File systems like btrfs and overlayfs show another device number in maps than stat does. Then
+/// the mapping must still be the one that we know: its link cannot lead elsewhere.
+fn still_maps(process: &Process, mapping: &Mapping) -> bool {
+    process.maps().is_ok_and(|mappings| mappings.iter().any(|now| now == mapping))
+}
+
+fn open_by_name(process: &Process, mapping: &Mapping) -> Result<File, Errno> {
+    let Kind::File { path, id, .. } = &mapping.kind else { return Err(Errno::ACCESS) };
+    let path = path.as_os_str().as_bytes().strip_prefix(b"/").ok_or(Errno::NOENT)?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY;
+    let root = rustix::fs::openat(process.directory(), "root", flags, Mode::empty())?;
+    // The target chooses the names below its root: a link there must not lead out of it.
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let handle = match rustix::fs::openat2(&root, path, flags, Mode::empty(), resolve) {
+        // Before Linux 5.6. A link may lead out, but the file must still be the one that is mapped.
+        Err(Errno::NOSYS) => rustix::fs::openat(&root, path, flags, Mode::empty()),
+        result => result,
+    }?;
+    let stat = require_regular(&handle)?;
+    if is_file(&stat, *id) { reopen(&handle) } else { Err(Errno::STALE) }
+}
+
+/// A handle that was opened as a mere path neither reads nor has woken a driver.
+fn require_regular(handle: &OwnedFd) -> Result<Stat, Errno> {
+    let stat = rustix::fs::statat(handle, c"", AtFlags::EMPTY_PATH)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(stat),
+        _ => Err(Errno::ACCESS),
+    }
+}
+
+fn reopen(handle: &OwnedFd) -> Result<File, Errno> {
+    let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    rustix::fs::openat(CWD, path.as_str(), flags, Mode::empty()).map(File::from)
+}
+
+fn is_file(stat: &Stat, id: FileId) -> bool {
+    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    id == FileId { device: u64::from(major) << 32 | u64::from(minor), inode: stat.st_ino }
+}

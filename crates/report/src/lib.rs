@@ -1,1 +1,12 @@
-//! Placeholder.
+//! What people and programs read: tables for terminals and JSON.
+//!
+//! Must never know: where the numbers came from.
+
+mod columns;
+pub mod json;
+pub mod table;
+mod text;
+
+pub use columns::wrapped;
+pub use table::Detail;
+pub use text::{Style, visible};

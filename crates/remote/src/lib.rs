@@ -6,6 +6,7 @@
 //!
 //! Must never know: Python, malloc.
 
+pub mod access;
 mod backing;
 mod error;
 mod frames;

@@ -9,12 +9,12 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use slackwater_base::{PAGE_SIZE, Pid};
+use slackwater_base::{Addr, PAGE_SIZE, Pid, Range};
 use slackwater_procfs::{Process, Root};
 
-use super::sys;
+use super::sys::peek_untraced;
+use crate::sys::{Categories, Region, pagemap_scan, process_vm_readv};
 
-pub(super) const EFAULT: i32 = Errno::FAULT.raw_os_error();
 pub(super) const ENOENT: i32 = Errno::NOENT.raw_os_error();
 pub(super) const ESRCH: i32 = Errno::SRCH.raw_os_error();
 
@@ -91,11 +91,10 @@ pub(super) fn all(root: &Root, process: &Process) -> Vec<Attempt> {
     if !root.is_host() {
         return attempts;
     }
-    let pid = process.pid().0;
-    add(Call::ProcessVmReadv, sys::read_null(pid).filter(|errno| *errno != EFAULT));
-    add(Call::Ptrace, sys::peek_untraced(pid).filter(|errno| *errno != ESRCH));
+    add(Call::ProcessVmReadv, read_null(process.pid()));
+    add(Call::Ptrace, peek_untraced(process.pid().0).filter(|errno| *errno != ESRCH));
     if let Ok(pagemap) = pagemap {
-        add(Call::PagemapScan, sys::scan_nothing(pagemap.as_fd()));
+        add(Call::PagemapScan, scan_nothing(&pagemap));
     }
     add(Call::Frames, frames(root).err());
     attempts
@@ -113,6 +112,22 @@ fn file(process: &Process, name: &str) -> Result<File, i32> {
     let file = open(process, name)?;
     rustix::io::read(&file, &mut [0; 512][..]).map_err(Errno::raw_os_error)?;
     Ok(file)
+}
+
+/// Reads the byte at address 0, where nothing is mapped: the kernel checks the permission first and
+/// then finds no page.
+fn read_null(pid: Pid) -> Option<i32> {
+    match process_vm_readv(pid, Addr(0), std::slice::from_ref(&(0..1)), &mut [0]) {
+        Ok(_) | Err(Errno::FAULT) => None,
+        Err(errno) => Some(errno.raw_os_error()),
+    }
+}
+
+/// Scans an empty range: nothing but whether the kernel knows the request is learnt.
+fn scan_nothing(pagemap: &File) -> Option<i32> {
+    let nothing = Range::new(Addr(0), Addr(0));
+    let scanned = pagemap_scan(pagemap.as_fd(), nothing, Categories::ZERO_FRAME, &mut [Region::default()]);
+    scanned.err().map(Errno::raw_os_error)
 }
 
 /// Whether the kernel shows frame numbers: by the entry of a page that is ours and resident. It

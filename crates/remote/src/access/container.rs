@@ -2,6 +2,17 @@
 
 use std::path::Path;
 
+use slackwater_procfs::Root;
+
+/// Inodes of the namespaces that the kernel starts with, from include/uapi/linux/nsfs.h (numbered so
+/// since 3.8). A container has at least one of its own, even when it shares the host's pids.
+const INITIAL_NAMESPACES: [(&str, u64); 3] =
+    [("pid", 0xefff_fffc), ("uts", 0xefff_fffe), ("ipc", 0xefff_ffff)];
+
+fn is_in(root: &Root, kind: &str, inode: u64) -> bool {
+    rustix::fs::stat(root.path().join("self/ns").join(kind)).is_ok_and(|stat| stat.st_ino == inode)
+}
+
 /// Who made the container.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Container {
@@ -14,8 +25,12 @@ pub enum Container {
 }
 
 impl Container {
-    /// The container of the calling process, by the marks that its makers leave.
-    pub(super) fn ours() -> Option<Self> {
+    /// The container of the calling process, by the marks that its makers leave. The marks alone do
+    /// not count: a virtual machine made from a container's image has them too.
+    pub(super) fn ours(root: &Root) -> Option<Self> {
+        if INITIAL_NAMESPACES.iter().all(|(kind, inode)| is_in(root, kind, *inode)) {
+            return None;
+        }
         Self::of(
             std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
             Path::new("/run/.containerenv").exists(),

@@ -32,7 +32,7 @@ impl Facts {
             us: credentials(&Status::parse(&us)),
             yama: root.sysctl("kernel/yama/ptrace_scope").and_then(|scope| scope.parse().ok()).map(Yama),
             kernel: root.sysctl("kernel/osrelease").unwrap_or_else(|| "of unknown release".to_owned()),
-            container: Container::ours(),
+            container: Container::ours(root),
             attempts,
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! Must never know: whether the memory is live or a core file, Python objects.
 
+pub mod glibc;
 mod map;
 pub mod pymalloc;
 

@@ -10,11 +10,17 @@ use crate::{Memory, MemoryError, Page};
 pub const WINDOW_BYTES: u64 = 1 << 20;
 
 /// A bounded stretch of the target's memory. Reused from step to step, so it allocates once.
+///
+/// Its bytes begin at a page boundary of our own memory too. Copying whole pages to a place a few
+/// bytes past one takes `rep movsb`, and so the kernel, three to four times as long on some
+/// processors (measured on an AMD EPYC: 1.6 against 5.6 GB/s).
 #[derive(Default)]
 pub struct Window {
     range: Range,
     pages: Vec<Page>,
-    bytes: Vec<u8>,
+    /// Longer than the window by up to a page: its bytes begin at `skew`.
+    buffer: Vec<u8>,
+    skew: usize,
 }
 
 impl Window {
@@ -48,8 +54,8 @@ impl Window {
         if !self.page(addr).is_resident() || !self.page(last).is_resident() {
             return None;
         }
-        let from = addr.offset_from(self.range.start) as usize;
-        self.bytes.get(from..from + N)?.first_chunk()
+        let from = self.skew + addr.offset_from(self.range.start) as usize;
+        self.buffer.get(from..from + N)?.first_chunk()
     }
 
     /// The 8-byte word at `addr`, when it lies in resident pages of the window.
@@ -72,9 +78,15 @@ impl Window {
         assert!(range.len() <= WINDOW_BYTES, "a window holds at most {WINDOW_BYTES} bytes");
         self.range = range;
         self.pages.clear();
-        self.bytes.clear();
-        self.bytes.resize(range.len() as usize, 0);
-        (range, &mut self.pages, &mut self.bytes)
+        let needed = range.len() as usize + PAGE_SIZE as usize;
+        if self.buffer.len() < needed {
+            self.buffer = vec![0; needed];
+            // Where the offset cannot be known (in Miri), any will do.
+            self.skew = self.buffer.as_ptr().align_offset(PAGE_SIZE as usize).min(PAGE_SIZE as usize);
+        }
+        let bytes = &mut self.buffer[self.skew..][..range.len() as usize];
+        bytes.fill(0);
+        (range, &mut self.pages, bytes)
     }
 
     /// The default way to fill a window: states first, then each run of resident pages.

@@ -13,7 +13,7 @@ use slackwater_procfs::{Entry, Mounts, ProcError, Process, Root};
 
 use crate::backing::BackingFiles;
 use crate::page_states::{BATCH_PAGES, PageStates};
-use crate::transfer::{Progress, Transfer};
+use crate::transfer::{Pages, Progress, Transfer};
 use crate::{Denial, Frames, RemoteError};
 
 /// A live process, held open: a pid that is reused, and a program that replaces this one by exec,
@@ -202,10 +202,10 @@ impl Live {
         buffer: &mut [u8],
     ) -> Result<(), MemoryError> {
         match source {
-            Source::Memory => {
+            Source::Memory(pages) => {
                 let bytes = part.len();
-                match self.transfer.copy(base, std::slice::from_ref(&part), buffer) {
-                    Progress::Done if self.transfer.goes_by_pid(bytes) => {
+                match self.transfer.copy(base, pages, std::slice::from_ref(&part), buffer) {
+                    Progress::Done if self.transfer.goes_by_pid(pages, bytes) => {
                         self.states.require_alive(self.mappings[0].range.start)
                     }
                     Progress::Done => Ok(()),
@@ -233,7 +233,11 @@ impl Live {
         let is_device = mapping.is_some_and(|mapping| crate::page_states::holds_devices(mapping));
         if entry.is_present() {
             // Reading a device's memory can change the device.
-            return if is_device && entry.is_ambiguous() { Source::Refused } else { Source::Memory };
+            return match entry.is_ambiguous() {
+                true if is_device => Source::Refused,
+                true => Source::Memory(Pages::Shared),
+                false => Source::Memory(Pages::Pinnable),
+            };
         }
         if entry.is_swapped() {
             return Source::Swapped;
@@ -250,8 +254,8 @@ impl Live {
 /// Where the bytes of a page come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Source {
-    /// A frame is mapped: reading changes nothing.
-    Memory,
+    /// A frame is mapped: reading it in the right way changes nothing.
+    Memory(Pages),
     /// Anonymous and absent.
     Zeros,
     /// Absent, and the mapping of this index has a file.
@@ -289,34 +293,46 @@ impl Memory for Live {
     fn window(&self, range: Range, window: &mut Window) -> Result<(), MemoryError> {
         let (range, pages, bytes) = window.reset(range);
         self.states.append(range, &self.mappings, pages)?;
-        let mut from = 0;
-        loop {
-            let pieces = resident_pieces(pages, from);
-            let stopped = match self.transfer.copy(range.start, &pieces, bytes) {
-                Progress::Done => break,
-                Progress::Stopped(_, error @ (MemoryError::Denied | MemoryError::Gone)) => return Err(error),
-                Progress::Stopped(at, _) => at,
-            };
-            // This page went away, or cannot be read at all: shown as absent, the rest goes on.
-            let page = stopped / PAGE_SIZE as usize;
-            pages[page] = Page::ABSENT;
-            bytes[page * PAGE_SIZE as usize..][..PAGE_SIZE as usize].fill(0);
-            from = page + 1;
+        let mut by_pid = false;
+        for class in [Pages::Pinnable, Pages::Shared] {
+            let mut from = 0;
+            loop {
+                let pieces = resident_pieces(pages, from, class);
+                let total = pieces.iter().map(ExactSizeIterator::len).sum();
+                by_pid |= self.transfer.goes_by_pid(class, total);
+                let stopped = match self.transfer.copy(range.start, class, &pieces, bytes) {
+                    Progress::Done => break,
+                    Progress::Stopped(_, error @ (MemoryError::Denied | MemoryError::Gone)) => {
+                        return Err(error);
+                    }
+                    Progress::Stopped(at, _) => at,
+                };
+                // This page went away, or cannot be read at all: shown as absent, the rest goes on.
+                let page = stopped / PAGE_SIZE as usize;
+                pages[page] = Page::ABSENT;
+                bytes[page * PAGE_SIZE as usize..][..PAGE_SIZE as usize].fill(0);
+                from = page + 1;
+            }
         }
-        if self.transfer.goes_by_pid(bytes.len()) {
+        if by_pid {
             self.states.require_alive(self.mappings[0].range.start)?;
         }
         Ok(())
     }
 }
 
-/// The runs of resident pages from page `from` on, as byte ranges.
-fn resident_pieces(pages: &[Page], from: usize) -> Vec<std::ops::Range<usize>> {
+/// The runs of resident pages of one class from page `from` on, as byte ranges.
+fn resident_pieces(pages: &[Page], from: usize, class: Pages) -> Vec<std::ops::Range<usize>> {
+    let class_of = |page: &Page| match page.is_resident() {
+        false => None,
+        true if page.has(Page::FILE) || page.has(Page::EXCLUSIVE) => Some(Pages::Pinnable),
+        true => Some(Pages::Shared),
+    };
     let bytes = PAGE_SIZE as usize;
     let mut pieces = Vec::new();
     let mut at = from;
-    for run in pages[from..].chunk_by(|one, next| one.is_resident() == next.is_resident()) {
-        if run[0].is_resident() {
+    for run in pages[from..].chunk_by(|one, next| class_of(one) == class_of(next)) {
+        if class_of(&run[0]) == Some(class) {
             pieces.push(at * bytes..(at + run.len()) * bytes);
         }
         at += run.len();

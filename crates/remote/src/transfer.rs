@@ -1,5 +1,10 @@
 //! Bytes of resident pages: `process_vm_readv` for many at once, /proc/PID/mem for few and where
-//! the call is refused.
+//! the call is refused or would do harm.
+//!
+//! Invariant: an anonymous page that other processes map too is never read by `process_vm_readv`.
+//! That call pins pages, and since Linux 5.19 pinning such a page gives the target a copy of its
+//! own (`gup_must_unshare` of mm/internal.h): reading the workers of a pre-forking server would undo
+//! all their sharing. /proc/PID/mem only takes a reference, and copies nothing in the target.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -26,11 +31,21 @@ pub(crate) struct Transfer {
 }
 
 /// How far a transfer came.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Progress {
     /// Everything was copied.
     Done,
     /// This byte of the buffer could not be had.
     Stopped(usize, MemoryError),
+}
+
+/// What may be done to the pages that are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pages {
+    /// A file's, or mapped by nobody else: pinning them changes nothing.
+    Pinnable,
+    /// Anonymous, and perhaps mapped by others.
+    Shared,
 }
 
 impl Transfer {
@@ -49,28 +64,32 @@ impl Transfer {
 
     /// Whether copying `bytes` goes by pid: then the caller must check afterwards that the process
     /// is still the one it means.
-    pub(crate) fn goes_by_pid(&self, bytes: usize) -> bool {
+    pub(crate) fn goes_by_pid(&self, pages: Pages, bytes: usize) -> bool {
         self.pid.is_some()
+            && pages == Pages::Pinnable
             && self.readv_errno.load(Ordering::Relaxed) == 0
             && (bytes > FEW_BYTES || self.memory.is_none())
     }
 
     /// Copies pieces of the target's memory: `from..to` of `buffer` from `base + from`.
-    pub(crate) fn copy(&self, base: Addr, pieces: &[std::ops::Range<usize>], buffer: &mut [u8]) -> Progress {
+    pub(crate) fn copy(
+        &self,
+        base: Addr,
+        pages: Pages,
+        pieces: &[std::ops::Range<usize>],
+        buffer: &mut [u8],
+    ) -> Progress {
         let bytes = pieces.iter().map(ExactSizeIterator::len).sum();
-        if bytes == 0 {
-            return Progress::Done;
-        }
-        if let Some(pid) = self.pid.filter(|_| self.goes_by_pid(bytes)) {
+        let mut done = 0;
+        if let Some(pid) = self.pid.filter(|_| self.goes_by_pid(pages, bytes)) {
             match sys::process_vm_readv(pid, base, pieces, buffer) {
-                Ok(count) if count == bytes => return Progress::Done,
-                Ok(count) => return self.copy_by_file(base, pieces, count, buffer),
+                Ok(count) => done = count,
                 Err(Errno::SRCH) => return Progress::Stopped(pieces[0].start, MemoryError::Gone),
                 Err(Errno::FAULT) => {}
                 Err(errno) => self.readv_errno.store(errno.raw_os_error(), Ordering::Relaxed),
             }
         }
-        self.copy_by_file(base, pieces, 0, buffer)
+        if done == bytes { Progress::Done } else { self.copy_by_file(base, pieces, done, buffer) }
     }
 
     /// Copies through /proc/PID/mem, which also reads what the target itself may not, from the byte

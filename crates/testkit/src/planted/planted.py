@@ -30,5 +30,3 @@ def serve():
     """Answers every command with an empty line until the test is done."""
     for _ in commands():
         reply()
-
-

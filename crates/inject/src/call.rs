@@ -1,0 +1,74 @@
+//! What is to be called, what came of it, and the points at which a caller may give up.
+
+use std::time::Duration;
+
+use slackwater_base::{Addr, Tid};
+use slackwater_memory::FileId;
+
+pub use crate::frame::Argument;
+
+/// A function call to be made in a thread of the target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// The function's address in the target.
+    pub function: Addr,
+    /// At most six integer arguments.
+    pub arguments: Vec<Argument>,
+    /// Bytes placed on the thread's stack for [`Argument::Blob`] to point at.
+    pub blob: Vec<u8>,
+    /// Files whose code must not be on the thread's stack: the allocator that is called.
+    pub forbidden: Vec<FileId>,
+}
+
+/// How a call is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How long to look for a thread at a safe point. 1 s unless said otherwise.
+    pub search: Duration,
+    /// How long to wait for the call to return. When it has passed only the waiting ends: the thread
+    /// finishes the call and goes on by itself. 30 s unless said otherwise.
+    pub patience: Duration,
+    /// Asked at every [`Point`]; `false` gives up there. Always `true` unless said otherwise.
+    pub probe: fn(Point) -> bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { search: Duration::from_secs(1), patience: Duration::from_secs(30), probe: |_| true }
+    }
+}
+
+/// A step of an entry, in order. At [`Point::Released`] the thread needs nobody any more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Point {
+    /// The thread is stopped.
+    Stopped,
+    /// Its registers, mask and state have been read.
+    Read,
+    /// It has been proven to be at a safe point.
+    Proven,
+    /// The frames have been written below its stack pointer.
+    Written,
+    /// Its registers have been set and it runs.
+    Released,
+}
+
+impl Point {
+    /// All points in order.
+    pub const ALL: [Self; 5] = [Self::Stopped, Self::Read, Self::Proven, Self::Written, Self::Released];
+}
+
+/// What came of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The thread that made it.
+    pub tid: Tid,
+    /// Whether it was seen to return.
+    pub finished: bool,
+    /// How long that thread was stopped.
+    pub stopped: Duration,
+    /// How long the call took, as seen from outside; how long it was watched when not finished.
+    pub ran: Duration,
+    /// Threads stopped and let go again before, because they were not at a safe point.
+    pub refusals: u32,
+}

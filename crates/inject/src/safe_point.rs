@@ -1,0 +1,258 @@
+//! The proof that a call can be made in a thread: what it is inside of, and what it is not.
+//!
+//! Outside the C library and the loader, code holds no lock that an allocator's release function
+//! takes (the allocator's own file is excluded by the caller). Inside the C library that is known
+//! only of the functions listed here: each waits for something, and holds none of the library's own
+//! locks while it does.
+//!
+//! Invariant: what is not proven is refused. A function of the C library without an exported name is
+//! accepted only when it was called, within the library, from a listed one.
+
+use slackwater_memory::FileId;
+
+use crate::code::Code;
+use crate::error::Unsafe;
+use crate::module::{Module, Role};
+use crate::regs::Registers;
+use crate::stack::Words;
+use crate::unwind::{Context, Frame, walk};
+use slackwater_base::{Addr, Range};
+
+/// Functions that wait, and hold no lock of the C library meanwhile.
+const WAITS: &[&str] = &[
+    "__nanosleep",
+    "__poll",
+    "__poll_chk",
+    "__ppoll_chk",
+    "__pselect",
+    "__read",
+    "__read_chk",
+    "__recv",
+    "__recv_chk",
+    "__recvfrom_chk",
+    "__select",
+    "__send",
+    "__wait",
+    "__wait4",
+    "__waitpid",
+    "__write",
+    "accept",
+    "accept4",
+    "clock_nanosleep",
+    "connect",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "epoll_wait",
+    "msgrcv",
+    "nanosleep",
+    "pause",
+    "poll",
+    "ppoll",
+    "pselect",
+    "pthread_cond_clockwait",
+    "pthread_cond_timedwait",
+    "pthread_cond_wait",
+    "pthread_join",
+    "pthread_mutex_lock",
+    "pthread_mutex_timedlock",
+    "pthread_rwlock_rdlock",
+    "pthread_rwlock_wrlock",
+    "pthread_timedjoin_np",
+    "read",
+    "readv",
+    "recv",
+    "recvfrom",
+    "recvmmsg",
+    "recvmsg",
+    "select",
+    "sem_clockwait",
+    "sem_timedwait",
+    "sem_wait",
+    "semop",
+    "semtimedop",
+    "send",
+    "sendmsg",
+    "sendto",
+    "sigsuspend",
+    "sigtimedwait",
+    "sigwait",
+    "sigwaitinfo",
+    "sleep",
+    "syscall",
+    "usleep",
+    "wait",
+    "wait3",
+    "wait4",
+    "waitid",
+    "waitpid",
+    "write",
+    "writev",
+];
+
+/// Exported functions below which a thread's or the program's own code runs.
+const STARTS: &[&str] = &["__clone", "__libc_start_main", "clone"];
+
+/// Walks the stack of a stopped thread and judges every frame.
+pub(crate) fn prove(
+    code: &Code<'_>,
+    registers: &Registers,
+    stack: Range,
+    words: &Words<'_>,
+    forbidden: &[FileId],
+) -> Result<(), Unsafe> {
+    let frames = walk(&Target { code, words }, registers, stack)?;
+    let described: Vec<_> = frames
+        .iter()
+        .filter_map(|frame| {
+            let module = code.module(frame.module)?;
+            let file = code.file_of(frame.module);
+            Some(Described {
+                role: module.role,
+                is_forbidden: file.is_some_and(|file| forbidden.contains(&file)),
+                names: module.exported_at(frame.lookup).map(str::to_owned).collect(),
+            })
+        })
+        .collect();
+    debug_assert_eq!(described.len(), frames.len());
+    let last = frames.last().copied();
+    let is_root = last.is_some_and(|Frame { lookup, module }| {
+        code.module(module).is_some_and(|module| module.role == Role::Libc || module.is_start(lookup))
+    });
+    if !is_root {
+        return Err(Unsafe::NoRoot(last.map_or(registers.pc(), |frame| frame.lookup)));
+    }
+    judge(&described)
+}
+
+/// A frame, as far as the judgement needs it.
+struct Described {
+    role: Role,
+    is_forbidden: bool,
+    /// Exported names of its function.
+    names: Vec<String>,
+}
+
+/// Judges the frames of a whole stack, innermost first.
+fn judge(frames: &[Described]) -> Result<(), Unsafe> {
+    if frames.iter().any(|frame| frame.role == Role::Loader) {
+        return Err(Unsafe::InLoader);
+    }
+    if frames.iter().any(|frame| frame.role == Role::Other && frame.is_forbidden) {
+        return Err(Unsafe::InForbidden);
+    }
+    // The program's first function calls __libc_start_main; threads begin in the library itself.
+    let outermost = frames.iter().rposition(|frame| frame.role == Role::Libc);
+    let starts_at = outermost.filter(|at| frames.len() - at <= 2);
+    let mut from = 0;
+    for run in frames.chunk_by(|one, next| one.role == next.role) {
+        let to = from + run.len();
+        if run[0].role == Role::Libc {
+            let is_start = starts_at == Some(to - 1);
+            if is_start && from == 0 {
+                // Nothing of the program's own runs: the thread is being set up or taken down.
+                return Err(in_libc(&run[0]));
+            }
+            judge_run(run, if is_start { STARTS } else { WAITS }, is_start)?;
+        }
+        from = to;
+    }
+    Ok(())
+}
+
+/// Judges neighbouring frames of the C library: what it was entered by, and what that called.
+fn judge_run(run: &[Described], allowed: &[&str], is_start: bool) -> Result<(), Unsafe> {
+    let is_allowed = |frame: &Described| frame.names.iter().any(|name| allowed.contains(&name.as_str()));
+    for (index, frame) in run.iter().enumerate() {
+        let entered_by = index + 1 == run.len() && !is_start;
+        let fine = if frame.names.is_empty() { !entered_by } else { is_allowed(frame) };
+        if !fine {
+            return Err(in_libc(frame));
+        }
+    }
+    Ok(())
+}
+
+fn in_libc(frame: &Described) -> Unsafe {
+    Unsafe::InLibc { function: frame.names.first().cloned() }
+}
+
+struct Target<'a> {
+    code: &'a Code<'a>,
+    words: &'a Words<'a>,
+}
+
+impl Context for Target<'_> {
+    fn module_at(&self, addr: Addr) -> Result<usize, Unsafe> {
+        self.code.module_at(addr)
+    }
+
+    fn module(&self, index: usize) -> Option<&Module> {
+        self.code.module(index)
+    }
+
+    fn word(&self, addr: Addr) -> Option<u64> {
+        self.words.word(addr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames as a line, innermost first: `poll` an exported function of the C library, `?` one
+    /// without a name, `app`, `ld` and `alloc` (the forbidden file).
+    fn check(stack: &str, expected: Result<(), Unsafe>) {
+        let frames: Vec<_> = stack
+            .split(' ')
+            .map(|word| Described {
+                role: match word {
+                    "app" | "alloc" => Role::Other,
+                    "ld" => Role::Loader,
+                    _ => Role::Libc,
+                },
+                is_forbidden: word == "alloc",
+                names: if ["?", "app", "ld", "alloc"].contains(&word) {
+                    vec![]
+                } else {
+                    vec![word.to_owned()]
+                },
+            })
+            .collect();
+        assert_eq!(judge(&frames), expected, "{stack}");
+    }
+
+    fn in_function(name: &str) -> Result<(), Unsafe> {
+        Err(Unsafe::InLibc { function: Some(name.to_owned()) })
+    }
+
+    const IN_UNNAMED: Result<(), Unsafe> = Err(Unsafe::InLibc { function: None });
+
+    #[test]
+    fn waits_and_own_code_are_safe() {
+        check("poll app app ? __libc_start_main app", Ok(()));
+        check("? pthread_cond_wait app ? ?", Ok(()));
+        check("? ? pthread_cond_wait app ? clone", Ok(()));
+        check("app ? ?", Ok(()));
+        check("app app ? __libc_start_main app", Ok(()));
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        check("malloc app ? ?", in_function("malloc"));
+        // Waiting for the lock of an arena: nobody but malloc is above.
+        check("? ? malloc app ? ?", in_function("malloc"));
+        check("? app ? ?", IN_UNNAMED);
+        // A callback from within the library, which may hold a lock.
+        check("poll app dl_iterate_phdr app ? ?", in_function("dl_iterate_phdr"));
+        check("poll app fork app ? __libc_start_main app", in_function("fork"));
+        check("poll app exit ? __libc_start_main app", in_function("exit"));
+        // A cancellation that began inside a wait.
+        check("malloc ? pthread_cond_wait app ? ?", in_function("malloc"));
+        check("ld app ? ?", Err(Unsafe::InLoader));
+        check("poll app ld app ? ?", Err(Unsafe::InLoader));
+        check("app alloc app ? ?", Err(Unsafe::InForbidden));
+        check("? ? ?", IN_UNNAMED);
+        check("munmap ? ?", in_function("munmap"));
+        check("poll", in_function("poll"));
+    }
+}

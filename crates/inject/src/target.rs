@@ -1,0 +1,171 @@
+//! A process that calls can be made in, and the search for a thread to make them.
+
+use std::fs::File;
+use std::time::Instant;
+
+use slackwater_base::{Addr, Pid, Tid};
+use slackwater_memory::FileId;
+use slackwater_procfs::{ProcError, Process, State};
+
+use crate::call::{Call, Options, Outcome};
+use crate::candidates::candidates;
+use crate::code::Code;
+use crate::entry::{Entry, Halt};
+use crate::error::{InjectError, Unsafe};
+use crate::frame::Step;
+use crate::{stop, sys};
+
+/// A process that calls can be made in. Opening it stops and changes nothing.
+#[derive(Debug)]
+pub struct Target<'a> {
+    process: &'a Process,
+    /// Opened first: it is of the program that runs now, and dies with it.
+    memory: File,
+}
+
+impl<'a> Target<'a> {
+    /// Checks everything that can be seen without stopping a thread.
+    ///
+    /// # Errors
+    /// When the process is gone, stopped, traced, not ours to trace, or of a kind that cannot be
+    /// entered.
+    pub fn open(process: &'a Process) -> Result<Self, InjectError> {
+        let pid = process.pid();
+        process.require_memory().map_err(|source| look(pid, source))?;
+        let memory = sys::open_memory(process.directory()).map_err(|source| match source.raw_os_error() {
+            Some(libc::EACCES | libc::EPERM) => InjectError::Denied { pid, source },
+            _ => InjectError::Gone { pid },
+        })?;
+        let target = Self { process, memory };
+        target.check_state()?;
+        Ok(target)
+    }
+
+    /// The process.
+    pub const fn process(&self) -> &'a Process {
+        self.process
+    }
+
+    /// Where the function `name` is exported, and by which mapped file. Files whose name `is_likely`
+    /// are asked first.
+    ///
+    /// # Errors
+    /// When the process cannot be looked at.
+    pub fn exported(
+        &self,
+        name: &str,
+        is_likely: impl Fn(&str) -> bool,
+    ) -> Result<Option<(Addr, FileId)>, InjectError> {
+        Ok(self.code()?.exported(name, is_likely))
+    }
+
+    /// Makes `call` in whichever thread is first found at a safe point.
+    ///
+    /// # Errors
+    /// In every case the process is as it was.
+    pub fn call(&self, call: &Call, options: &Options) -> Result<Outcome, InjectError> {
+        let step = Step::Function { at: call.function, arguments: call.arguments.clone() };
+        self.run(&[step], &call.blob, &call.forbidden, options)
+    }
+
+    /// As [`Target::call`], for several steps in one entry.
+    pub(crate) fn run(
+        &self,
+        steps: &[Step],
+        blob: &[u8],
+        forbidden: &[FileId],
+        options: &Options,
+    ) -> Result<Outcome, InjectError> {
+        let pid = self.pid();
+        let start = Instant::now();
+        let deadline = start + options.search;
+        let mut refused: Vec<(Tid, Unsafe)> = Vec::new();
+        let mut refusals = 0;
+        // Mappings are read anew now and then: libraries come and go while we search.
+        loop {
+            self.check_state()?;
+            let mut code = self.code()?;
+            let gadgets = code.gadgets().map_err(|what| InjectError::Unsupported { pid, what })?;
+            for tid in candidates(self.process) {
+                // Once more with what was found missing the first time; a new module each time.
+                loop {
+                    if Instant::now() >= deadline && refusals > 0 {
+                        return Err(InjectError::Refused { pid, threads: refused });
+                    }
+                    let entry = Entry {
+                        process: self.process,
+                        memory: &self.memory,
+                        code: &code,
+                        gadgets,
+                        steps,
+                        blob,
+                        forbidden,
+                        options,
+                    };
+                    // A tracer of its own: however it ends, the kernel detaches what it traced.
+                    let attempt =
+                        std::thread::scope(|scope| scope.spawn(|| entry.attempt(tid, deadline)).join());
+                    let reason = match attempt {
+                        Ok(Ok(release)) => {
+                            return Ok(release.watch(self.process, &self.memory, options, refusals));
+                        }
+                        Ok(Err(Halt::Failed(error))) => return Err(error),
+                        Ok(Err(Halt::Refused(reason))) => reason,
+                        // Our own bug; the thread has been let go on the way out.
+                        Err(_) => Unsafe::Unstoppable,
+                    };
+                    if code.load_wanted() {
+                        continue;
+                    }
+                    refusals += 1;
+                    refused.retain(|(other, _)| *other != tid);
+                    refused.push((tid, reason));
+                    break;
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(InjectError::Refused { pid, threads: refused });
+            }
+            stop::wait(start.elapsed());
+        }
+    }
+
+    pub(crate) const fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    pub(crate) const fn memory(&self) -> &File {
+        &self.memory
+    }
+
+    pub(crate) fn code(&self) -> Result<Code<'_>, InjectError> {
+        let mappings = self.process.maps().map_err(|source| look(self.pid(), source))?;
+        // The memory handle is of one program for good: if it still answers, these are its mappings.
+        let alive = mappings.iter().find(|mapping| mapping.access.read);
+        match alive.map(|mapping| sys::read_memory(&self.memory, mapping.range.start, &mut [0])) {
+            Some(Ok(())) => Ok(Code::new(self.process, &self.memory, mappings)),
+            _ => Err(InjectError::Gone { pid: self.pid() }),
+        }
+    }
+
+    fn check_state(&self) -> Result<(), InjectError> {
+        let pid = self.pid();
+        let status = self.process.status().map_err(|source| look(pid, source))?;
+        match (status.state, status.tracer) {
+            (_, Some(tracer)) if tracer != 0 => Err(InjectError::Traced { pid, tracer: Pid(tracer) }),
+            (Some(State::Stopped), _) => Err(InjectError::Stopped { pid }),
+            (Some(State::Zombie), _) => Err(InjectError::Gone { pid }),
+            _ if status.x86_features.iter().any(|feature| feature == "shstk") => {
+                Err(InjectError::Unsupported { pid, what: "it has a shadow stack" })
+            }
+            _ if status.ppid.is_some_and(|parent| parent > 0 && sys::share_memory(pid, Pid(parent))) => {
+                Err(InjectError::Unsupported { pid, what: "it still shares its parent's memory (vfork)" })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn look(pid: Pid, source: ProcError) -> InjectError {
+    if source.is_gone() { InjectError::Gone { pid } } else { InjectError::Look { pid, source } }
+}

@@ -1,0 +1,71 @@
+# Everything a contributor runs. `make test` is what CI runs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+PYTHON ?= python3
+TOOLS := target/tools
+
+say = @printf '\n== %s\n' "$(1)"
+
+.PHONY: build demo test setup fixtures bench corpus lint unit generated policy clean-demo help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## the release binary, target/release/slackwater
+	cargo build --release --package slackwater
+
+demo: ## a real service that keeps its memory, diagnosed and trimmed (about 3 minutes)
+	@$(PYTHON) demo/run.py
+
+test: setup fixtures lint unit generated policy ## all checks and tests
+	$(call say,all passed)
+
+setup: ## what the tests need from Debian, PyPI and crates.io, only what is missing
+	$(call say,setup)
+	@scripts/setup $(TOOLS)
+	@$(PYTHON) demo/run.py --venv-only
+
+fixtures: ## other Debian releases (glibc 2.31, 2.41, 2.43), unpacked under fixtures/.cache
+	$(call say,fixtures)
+	@fixtures/fetch || echo 'fixtures: tests will name what they could not cover' >&2
+
+lint: ## formatting, clippy, documentation, ruff, shellcheck
+	$(call say,format)
+	cargo fmt --all --check
+	$(call say,clippy)
+	cargo clippy --workspace --all-targets --all-features --quiet -- -D warnings
+	$(call say,documentation)
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
+	$(call say,python and shell)
+	$(TOOLS)/bin/ruff check --quiet .
+	$(TOOLS)/bin/shellcheck fixtures/fetch scripts/setup .ci/run
+
+unit: ## all Rust tests
+	$(call say,tests)
+	cargo nextest run --workspace --all-features
+	cargo test --workspace --doc --quiet
+
+generated: ## dependency floors, and files that are generated from the code
+	$(call say,floors and generated files)
+	cargo xtask deps
+	cargo xtask generate --check
+
+policy: ## licences, advisories and duplicates of dependencies
+	$(call say,dependency policy)
+	@if command -v cargo-deny >/dev/null; then \
+		cargo deny --log-level error check; \
+	else \
+		echo 'skipped: cargo-deny is not installed (cargo install --locked cargo-deny)'; \
+	fi
+
+corpus: build ## precision and recall of the verdicts on labelled services
+	cargo xtask corpus
+
+bench: build ## every claim of docs/performance.md, measured again
+	@bench/run
+
+clean-demo: ## forget the demo's virtual environment
+	rm -rf demo/.venv

@@ -1,9 +1,11 @@
 //! What stands between us and a target: every right, kernel feature and property of the process
 //! that a verb needs, really tried, with the fix of what is missing.
 //!
-//! Invariant: each attempt is the harmless one of its kind: a file is opened and at most one page
-//! of it is read, one byte of the target is copied. Nothing is written, stopped or signalled.
-//! Judging what was found is pure ([`judge`]), so refusals that this machine cannot produce are
+//! Invariant: each attempt is the harmless one of its kind: files of /proc are opened, at most the
+//! first bytes of a table are read, and nothing of the target's memory. Nothing is written, stopped
+//! or signalled.
+//!
+//! Judging what was found is pure ([`judge`]), so refusals that no single machine can produce are
 //! tested too.
 //!
 //! Must never know: Python, malloc, the command line. What a check is needed for is a [`Purpose`].

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use slackwater_base::{Addr, Range};
+use slackwater_base::{Addr, PAGE_SIZE, Range};
 use slackwater_memory::{FileId, Kind, Mapping, Memory, MemoryError, Sharing, WINDOW_BYTES, Window};
 
 /// Most bytes of one file's data that are searched.
@@ -59,7 +59,7 @@ pub(super) fn search<T>(
     let mut window = Window::new();
     let mut from = range.start;
     while from < range.end {
-        let end = Addr(from.0.saturating_add(WINDOW_BYTES)).min(range.end);
+        let end = Addr(from.align_down(PAGE_SIZE).0.saturating_add(WINDOW_BYTES)).min(range.end);
         memory.window(Range::new(from, end), &mut window)?;
         let own_end = if end < range.end { end - overlap } else { end };
         if let Some(answer) = look(&window, Range::new(from, own_end)) {
@@ -75,7 +75,7 @@ pub(super) fn swapped_page(memory: &dyn Memory, areas: &[DataArea]) -> Result<Op
     for area in areas {
         let found = search(memory, area.range, 0, |window, own| {
             let index = window.pages().iter().position(|page| page.is_swapped())?;
-            Some(own.start.align_down(slackwater_base::PAGE_SIZE) + index as u64 * slackwater_base::PAGE_SIZE)
+            Some(own.start.align_down(PAGE_SIZE) + index as u64 * PAGE_SIZE)
         })?;
         if found.is_some() {
             return Ok(found);

@@ -1,0 +1,97 @@
+//! Chunks in use, free, fast, cached and mapped: counts and bytes to the last one.
+
+use slackwater_heap::ArenaKind;
+
+use crate::held::{Books, Walked, program};
+
+#[test]
+fn blocks_of_all_sizes() {
+    let mut target = program("mixed", include_str!("../planted/mixed.c")).spawn().unwrap();
+    let walked = Walked::whole(&target);
+    assert_eq!(Books::of_walk(&walked.heap), Books::of_glibc(&mut target));
+    let [count, bytes] = target.greeting_numbers().try_into().unwrap();
+    assert_eq!((walked.heap.live.count, walked.heap.live.bytes), (count, bytes), "live blocks");
+}
+
+#[test]
+fn thread_caches() {
+    for n_threads in ["1", "20"] {
+        let program = program("caches", include_str!("../planted/caches.c")).arg(n_threads);
+        let mut target = program.spawn().unwrap();
+        let walked = Walked::whole(&target);
+        assert_eq!(Books::of_walk(&walked.heap), Books::of_glibc(&mut target));
+        let [count, bytes] = target.greeting_numbers().try_into().unwrap();
+        assert_eq!(walked.cached(), (count, bytes), "cached blocks of {n_threads} threads");
+    }
+}
+
+#[test]
+fn fast_bins() {
+    let mut target = program("fast", include_str!("../planted/fast.c")).spawn().unwrap();
+    let walked = Walked::whole(&target);
+    let books = Books::of_glibc(&mut target);
+    assert!(books.n_fast > 1000, "the fast bins are filled: {books:?}");
+    assert_eq!(Books::of_walk(&walked.heap), books);
+}
+
+#[test]
+fn arenas_of_several_heaps() {
+    let mut target = program("arenas", include_str!("../planted/arenas.c")).arg("8").spawn().unwrap();
+    let walked = Walked::whole(&target);
+    assert_eq!(Books::of_walk(&walked.heap), Books::of_glibc(&mut target));
+    assert_eq!(walked.arenas(ArenaKind::Secondary), 8);
+    let longest = walked.heap.arenas.iter().map(|arena| arena.mapped_bytes).max().unwrap();
+    assert!(longest > 64 << 20, "one heap is not enough: {longest}");
+    check_by_arena(&mut target, &walked);
+}
+
+#[test]
+fn one_arena_for_all_threads() {
+    let program =
+        program("arenas", include_str!("../planted/arenas.c")).arg("4").env("MALLOC_ARENA_MAX", "1");
+    let mut target = program.spawn().unwrap();
+    let walked = Walked::whole(&target);
+    assert_eq!(Books::of_walk(&walked.heap), Books::of_glibc(&mut target));
+    assert_eq!(walked.arenas(ArenaKind::Secondary), 0);
+}
+
+#[test]
+fn mapped_chunks() {
+    let mut target = program("mapped", include_str!("../planted/mapped.c")).spawn().unwrap();
+    let walked = Walked::whole(&target);
+    assert_eq!(Books::of_walk(&walked.heap), Books::of_glibc(&mut target));
+    let mapped = walked.heap.arenas.iter().find(|arena| arena.kind == ArenaKind::Mapped).unwrap();
+    assert_eq!(vec![mapped.live.count], target.greeting_numbers());
+}
+
+/// Holds each arena against its element in `malloc_info`.
+fn check_by_arena(target: &mut slackwater_testkit::Target, walked: &Walked) {
+    target.ask("info").unwrap();
+    let xml = target.said();
+    let per_arena: Vec<(u64, u64, u64)> = xml
+        .split("<heap nr=")
+        .skip(1)
+        .map(|heap| {
+            let figure = |mark: &str| {
+                let rest = &heap[heap.find(mark).unwrap() + mark.len()..];
+                rest[..rest.find('"').unwrap()].parse::<u64>().unwrap()
+            };
+            (
+                figure("<total type=\"fast\" count=\""),
+                figure("<system type=\"current\" size=\""),
+                figure("<total type=\"rest\" count=\""),
+            )
+        })
+        .collect();
+    let walked: Vec<(u64, u64, u64)> = walked
+        .heap
+        .arenas
+        .iter()
+        .filter(|arena| arena.kind != ArenaKind::Mapped)
+        .map(|arena| {
+            let glibc = arena.glibc.unwrap();
+            (glibc.fast.count, arena.mapped_bytes, glibc.free.count + 1)
+        })
+        .collect();
+    assert_eq!(walked, per_arena, "fast chunks, bytes and free chunks of each arena");
+}

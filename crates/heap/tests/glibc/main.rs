@@ -1,0 +1,5 @@
+//! The glibc walk held against glibc's own figures, on real processes.
+
+mod books;
+mod held;
+mod trim;

@@ -1,0 +1,58 @@
+//! What `malloc_trim(0)` gives back is predicted to the page.
+
+use slackwater_base::PinReason;
+use slackwater_heap::ArenaKind;
+use slackwater_testkit::Target;
+
+use crate::held::{Walked, program};
+
+const SHAPES: [&str; 10] = [
+    "large-holes",
+    "small-holes",
+    "page-holes",
+    "top",
+    "fast",
+    "fast-to-top",
+    "arenas",
+    "tops",
+    "realloc",
+    "partly-touched",
+];
+
+#[test]
+fn predictions_come_true() {
+    for shape in SHAPES {
+        let mut target = program("shapes", include_str!("../planted/shapes.c")).arg(shape).spawn().unwrap();
+        let before = Walked::whole(&target);
+        let rss_before = rss_bytes(&target);
+        target.ask("trim").unwrap();
+        let actual = rss_before - rss_bytes(&target);
+        assert_eq!(before.trimmable_bytes(), actual, "{shape}");
+        assert_eq!(Walked::whole(&target).trimmable_bytes(), 0, "{shape}, after a trim");
+    }
+}
+
+#[test]
+fn tops_that_a_trim_leaves_are_told() {
+    let mut target = program("shapes", include_str!("../planted/shapes.c")).arg("tops").spawn().unwrap();
+    target.ask("trim").unwrap();
+    let walked = Walked::whole(&target);
+    let tops = walked.heap.pinned_by[PinReason::Tops].process;
+    let returnable: u64 = walked
+        .heap
+        .arenas
+        .iter()
+        .filter(|arena| arena.kind == ArenaKind::Secondary)
+        .map(|arena| arena.glibc.unwrap().top.unwrap().returnable.process)
+        .sum();
+    assert!(returnable > 60 << 20, "{returnable} bytes in the tops of four arenas");
+    // Of each arena's top the page with its header stays.
+    assert!(tops - returnable <= 5 * 2 * 4096, "{tops} bytes, {returnable} of them returnable");
+}
+
+/// RSS as the kernel has it at this moment; `status` and `statm` lag behind.
+fn rss_bytes(target: &Target) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", target.pid())).unwrap();
+    let line = rollup.lines().find(|line| line.starts_with("Rss:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}

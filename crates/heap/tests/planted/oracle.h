@@ -1,0 +1,51 @@
+/* What glibc itself says of its heap, for a walk from outside to be held against. Nothing here
+ * allocates. */
+#include "planted.h"
+#include <pthread.h>
+#include <stdio.h>
+
+#if __GLIBC_PREREQ(2, 33)
+#define MALLINFO mallinfo2
+#else
+#define MALLINFO mallinfo
+#endif
+
+/* Serves these commands until another one comes, which is returned; NULL when the test is done.
+ *   books  bytes of arenas, free chunks, fast chunks, mapped chunks and their bytes, bytes in fast
+ *          bins, in use, free
+ *   info   the same by arena, as XML on standard error
+ *   trim   malloc_trim(0)
+ */
+__attribute__((unused)) static const char *serve_books(void) {
+    const char *command;
+    while ((command = next_command()) != NULL) {
+        if (is(command, "books")) {
+            __typeof__(MALLINFO()) m = MALLINFO();
+            reply("%lu %lu %lu %lu %lu %lu %lu %lu", (long)m.arena, (long)m.ordblks, (long)m.smblks,
+                  (long)m.hblks, (long)m.hblkhd, (long)m.fsmblks, (long)m.uordblks, (long)m.fordblks);
+        } else if (is(command, "info")) {
+            malloc_info(0, stderr);
+            reply("%s", "");
+        } else if (is(command, "trim")) {
+            malloc_trim(0);
+            reply("%s", "");
+        } else {
+            return command;
+        }
+    }
+    return NULL;
+}
+
+/* A sequence that is the same in every run. */
+static uint32_t seed = 12345;
+__attribute__((unused)) static uint32_t next_random(uint32_t limit) {
+    seed = seed * 1664525 + 1013904223;
+    return (uint32_t)(((uint64_t)seed * limit) >> 32);
+}
+
+/* A block whose pages are all touched. */
+__attribute__((unused)) static void *touched(size_t size) {
+    void *block = malloc(size);
+    if (block == NULL) _exit(4);
+    return memset(block, 0x55, size);
+}

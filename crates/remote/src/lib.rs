@@ -8,14 +8,18 @@
 
 pub mod access;
 mod backing;
+mod elf;
 mod error;
 mod frames;
 mod live;
+mod modules;
 mod page_states;
 mod sys;
 mod transfer;
 mod zero_page;
 
+pub use elf::{ElfError, ElfFile, Section, Segment};
 pub use error::{Denial, RemoteError};
 pub use frames::Frames;
 pub use live::Live;
+pub use modules::Module;

@@ -12,6 +12,7 @@ use slackwater_memory::{Kind, Mapping, Memory, MemoryError, Page, Window};
 use slackwater_procfs::{Entry, Mounts, ProcError, Process, Root};
 
 use crate::backing::BackingFiles;
+use crate::modules::ElfFiles;
 use crate::page_states::{BATCH_PAGES, PageStates};
 use crate::transfer::{Pages, Progress, Transfer};
 use crate::{Denial, Frames, RemoteError};
@@ -28,6 +29,7 @@ pub struct Live {
     states: PageStates,
     transfer: Transfer,
     files: BackingFiles,
+    elf_files: ElfFiles,
     pidfd_errno: Option<i32>,
 }
 
@@ -68,6 +70,7 @@ impl Live {
             mounts,
             mappings: Vec::new(),
             files: BackingFiles::default(),
+            elf_files: ElfFiles::default(),
             pidfd_errno,
         };
         live.refresh()?;
@@ -86,6 +89,7 @@ impl Live {
             Ok(mappings) => {
                 self.mappings = mappings;
                 self.files.clear();
+                self.elf_files.forget_places();
                 Ok(())
             }
             Err(ProcError::Gone { pid }) if self.process.require_memory().is_ok() => {
@@ -115,6 +119,10 @@ impl Live {
     /// Its files in /proc.
     pub const fn process(&self) -> &Process {
         &self.process
+    }
+
+    pub(crate) const fn elf_files(&self) -> &ElfFiles {
+        &self.elf_files
     }
 
     /// Its pidfd; `None` where the kernel has none (before 5.3) or refuses it.

@@ -17,6 +17,15 @@ pub trait Memory {
     /// are [`Page::ABSENT`], not an error.
     fn pages(&self, range: Range, pages: &mut Vec<Page>) -> Result<(), MemoryError>;
 
+    /// The parts of `range`, ascending and disjoint, outside which every page is [`Page::ABSENT`]: a
+    /// cheap first look at large ranges that may be mostly empty. At worst `range` itself.
+    ///
+    /// # Errors
+    /// As [`Memory::pages`].
+    fn occupied(&self, range: Range) -> Result<Vec<Range>, MemoryError> {
+        Ok(vec![range])
+    }
+
     /// Copies the bytes at `addr` into `buf`: zeros for absent anonymous pages, the file's bytes
     /// for absent file pages.
     ///
@@ -88,13 +97,15 @@ pub trait MemoryExt: Memory {
     fn resident(&self, range: Range) -> Result<Resident, MemoryError> {
         let mut total = Resident::default();
         let mut pages = Vec::new();
-        let mut from = range.start;
-        while from < range.end {
-            let part = Range::new(from, range.end.min(from.align_down(PAGE_SIZE) + crate::WINDOW_BYTES));
-            pages.clear();
-            self.pages(part, &mut pages)?;
-            total += crate::window::weigh(&pages, part.start.align_down(PAGE_SIZE), part);
-            from = part.end;
+        for range in self.occupied(range)? {
+            let mut from = range.start;
+            while from < range.end {
+                let part = Range::new(from, range.end.min(from.align_down(PAGE_SIZE) + crate::WINDOW_BYTES));
+                pages.clear();
+                self.pages(part, &mut pages)?;
+                total += crate::window::weigh(&pages, part.start.align_down(PAGE_SIZE), part);
+                from = part.end;
+            }
         }
         Ok(total)
     }

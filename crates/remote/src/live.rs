@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use rustix::process::PidfdFlags;
 use slackwater_base::{Addr, PAGE_SIZE, Pid, Range, Tid};
-use slackwater_memory::{Kind, Mapping, Memory, MemoryError, Page, Window};
+use slackwater_memory::{Kind, Mapping, Memory, MemoryError, Page, WINDOW_BYTES, Window};
 use slackwater_procfs::{Entry, Mounts, ProcError, Process, Root};
 
 use crate::backing::BackingFiles;
@@ -101,8 +101,7 @@ impl Live {
 
     /// Why memory is [`MemoryError::Gone`]: exited, or replaced by exec. `None` while it is there.
     pub fn end(&self) -> Option<RemoteError> {
-        let inside = self.mappings.first()?.range.start;
-        if self.states.require_alive(inside).is_ok() {
+        if self.require_alive() != Err(MemoryError::Gone) {
             return None;
         }
         Some(match self.process.require_memory() {
@@ -175,6 +174,11 @@ impl Live {
         self.states.abandon();
     }
 
+    /// Fails when the address space is gone.
+    fn require_alive(&self) -> Result<(), MemoryError> {
+        self.states.require_alive(self.mappings.first().map_or(Addr(0), |mapping| mapping.range.start))
+    }
+
     /// Copies the bytes at `addr` within one batch of pages.
     fn read_batch(&self, addr: Addr, buffer: &mut [u8]) -> Result<(), MemoryError> {
         let first = addr.align_down(PAGE_SIZE);
@@ -188,7 +192,7 @@ impl Live {
             answered = index + 1;
         }
         if answered < count {
-            self.states.require_alive(self.mappings.first().map_or(Addr(0), |map| map.range.start))?;
+            self.require_alive()?;
         }
         let mut page = 0;
         for run in sources[..count].chunk_by(|one, next| one == next) {
@@ -213,9 +217,7 @@ impl Live {
             Source::Memory(pages) => {
                 let bytes = part.len();
                 match self.transfer.copy(base, pages, std::slice::from_ref(&part), buffer) {
-                    Progress::Done if self.transfer.goes_by_pid(pages, bytes) => {
-                        self.states.require_alive(self.mappings[0].range.start)
-                    }
+                    Progress::Done if self.transfer.goes_by_pid(pages, bytes) => self.require_alive(),
                     Progress::Done => Ok(()),
                     Progress::Stopped(_, error) => Err(error),
                 }
@@ -285,6 +287,17 @@ impl Memory for Live {
         self.states.append(range.align_out(PAGE_SIZE), &self.mappings, pages)
     }
 
+    fn occupied(&self, range: Range) -> Result<Vec<Range>, MemoryError> {
+        // A few windows cost less to look at than to ask about.
+        if range.len() <= 4 * WINDOW_BYTES {
+            return Ok(vec![range]);
+        }
+        let occupied = self.states.occupied(range);
+        // An address space that is gone answers like an empty one.
+        self.require_alive()?;
+        Ok(occupied)
+    }
+
     fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), MemoryError> {
         addr.checked_add(buf.len() as u64).ok_or(MemoryError::Unmapped(addr))?;
         let mut done = 0;
@@ -323,7 +336,7 @@ impl Memory for Live {
             }
         }
         if by_pid {
-            self.states.require_alive(self.mappings[0].range.start)?;
+            self.require_alive()?;
         }
         Ok(())
     }

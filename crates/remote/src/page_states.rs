@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
 use slackwater_base::{Addr, PAGE_SIZE, Range};
-use slackwater_memory::{Kind, Mapping, MemoryError, Page, Sharing};
+use slackwater_memory::{Kind, Mapping, MemoryError, Page, Sharing, WINDOW_BYTES};
 use slackwater_procfs::Entry;
 
 use crate::frames::{FrameSet, Frames};
@@ -185,34 +185,67 @@ impl PageStates {
         if !entries.any(hidden) {
             return Vec::new();
         }
-        self.scan(batch, Categories::ZERO_FRAME).unwrap_or_default()
+        self.zero_pages(batch).unwrap_or_default()
     }
 
-    /// The pages of `range` in any of `wanted`; `None` where the kernel cannot say (before 6.7).
-    pub(crate) fn scan(&self, range: Range, wanted: Categories) -> Option<Vec<Region>> {
-        if !self.scan_works.load(Ordering::Relaxed) {
-            return None;
-        }
+    /// The zero pages of `range`; `None` where the kernel cannot say (before 6.7).
+    fn zero_pages(&self, range: Range) -> Option<Vec<Region>> {
         let mut found = Vec::new();
         let mut buffer = [Region::default(); 64];
         let mut from = range.start;
         while from < range.end {
-            match sys::pagemap_scan(self.pagemap.as_fd(), Range::new(from, range.end), wanted, &mut buffer) {
-                Ok((count, walked)) => {
-                    found.extend_from_slice(&buffer[..count]);
-                    // A kernel that makes no progress must not hold us.
-                    if walked <= from {
-                        break;
-                    }
-                    from = walked;
-                }
-                Err(_) => {
-                    self.scan_works.store(false, Ordering::Relaxed);
-                    return None;
-                }
+            let rest = Range::new(from, range.end);
+            let (count, walked) = self.scan(rest, Categories::ZERO_PAGE, 0, &mut buffer)?;
+            found.extend_from_slice(&buffer[..count]);
+            // A kernel that makes no progress must not hold us.
+            if walked <= from {
+                break;
             }
+            from = walked;
         }
         Some(found)
+    }
+
+    /// The windows of `range` that hold a page that is mapped or on swap, neighbours joined; `range`
+    /// itself where the kernel cannot say. Each window costs one call, an empty stretch of any length
+    /// one call in all.
+    pub(crate) fn occupied(&self, range: Range) -> Vec<Range> {
+        let mut occupied: Vec<Range> = Vec::new();
+        let mut first = [Region::default()];
+        let mut from = range.start;
+        while from < range.end {
+            let rest = Range::new(from, range.end).align_out(PAGE_SIZE);
+            let found = match self.scan(rest, Categories::OCCUPIED, 1, &mut first) {
+                None => return vec![range],
+                Some((0, _)) => break,
+                Some(_) => Addr(first[0].start).max(from),
+            };
+            let end = found.checked_add(WINDOW_BYTES).map_or(range.end, |end| end.min(range.end));
+            match occupied.last_mut() {
+                Some(last) if last.end == found => last.end = end,
+                _ => occupied.push(Range::new(found, end)),
+            }
+            from = end;
+        }
+        occupied
+    }
+
+    fn scan(
+        &self,
+        range: Range,
+        wanted: Categories,
+        most_pages: u64,
+        regions: &mut [Region],
+    ) -> Option<(usize, Addr)> {
+        if !self.scan_works.load(Ordering::Relaxed) {
+            return None;
+        }
+        let found = sys::pagemap_scan(self.pagemap.as_fd(), range, wanted, most_pages, regions);
+        // Other errors concern this range, not the call.
+        if matches!(found, Err(Errno::NOTTY | Errno::NOSYS | Errno::PERM | Errno::ACCESS)) {
+            self.scan_works.store(false, Ordering::Relaxed);
+        }
+        found.ok()
     }
 
     /// Whether zero pages can be told from pages shared after a fork.

@@ -55,12 +55,13 @@ pub(crate) fn process_vm_readv(
 
 /// Page categories of the PAGEMAP_SCAN ioctl, from include/uapi/linux/fs.h.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Categories(pub(crate) u64);
+pub(crate) struct Categories(u64);
 
 impl Categories {
-    pub(crate) const PRESENT: Self = Self(1 << 3);
-    pub(crate) const SWAPPED: Self = Self(1 << 4);
-    pub(crate) const ZERO_FRAME: Self = Self(1 << 5);
+    /// Mapped, or on swap.
+    pub(crate) const OCCUPIED: Self = Self(1 << 3 | 1 << 4);
+    /// A zero page is mapped.
+    pub(crate) const ZERO_PAGE: Self = Self(1 << 5);
 }
 
 /// One answer of PAGEMAP_SCAN: `struct page_region`.
@@ -94,13 +95,15 @@ const _: () = assert!(size_of::<ScanArgument>() == 96 && size_of::<Region>() == 
 /// `_IOWR('f', 16, struct pm_scan_arg)`.
 const PAGEMAP_SCAN: libc::c_ulong = 0xc060_6610;
 
-/// Finds the pages of `range` that are in any of `wanted`, as regions in ascending order. Returns
-/// how many regions were filled in, and where the walk ended: before the end of `range` when the
-/// regions did not suffice. Changes nothing: no flag that writes is passed.
+/// Finds the pages of `range` that are in any of `wanted`, as regions in ascending order, at most
+/// `most_pages` of them (0 for no limit). Returns how many regions were filled in, and where the walk
+/// ended: before the end of `range` when a limit was met. Changes nothing: no flag that writes is
+/// passed.
 pub(crate) fn pagemap_scan(
     pagemap: BorrowedFd<'_>,
     range: Range,
     wanted: Categories,
+    most_pages: u64,
     regions: &mut [Region],
 ) -> Result<(usize, Addr), Errno> {
     let mut argument = ScanArgument {
@@ -111,7 +114,7 @@ pub(crate) fn pagemap_scan(
         walk_end: 0,
         vec: regions.as_mut_ptr() as u64,
         vec_len: regions.len() as u64,
-        max_pages: 0,
+        max_pages: most_pages,
         category_inverted: 0,
         category_mask: 0,
         category_anyof_mask: wanted.0,

@@ -126,7 +126,7 @@ fn read_null(pid: Pid) -> Option<i32> {
 /// Scans an empty range: nothing but whether the kernel knows the request is learnt.
 fn scan_nothing(pagemap: &File) -> Option<i32> {
     let nothing = Range::new(Addr(0), Addr(0));
-    let scanned = pagemap_scan(pagemap.as_fd(), nothing, Categories::ZERO_FRAME, &mut [Region::default()]);
+    let scanned = pagemap_scan(pagemap.as_fd(), nothing, Categories::OCCUPIED, 1, &mut [Region::default()]);
     scanned.err().map(Errno::raw_os_error)
 }
 

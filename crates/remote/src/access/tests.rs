@@ -90,7 +90,7 @@ fn with_every_right_everything_is_possible() {
     assert_eq!(possible(&permitted()), Purpose::ALL);
 }
 
-/// FAULTS row 7 where this machine cannot show it: no kernel with Yama here.
+/// Simulated: a kernel with Yama is not everywhere.
 #[test]
 fn fault_07_yama_is_named_with_its_sysctl() {
     const ATTACH: [Call; 2] = [Call::Mem, Call::ProcessVmReadv];

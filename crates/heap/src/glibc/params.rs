@@ -87,8 +87,8 @@ fn decode(memory: &dyn Memory, layout: &ParamsLayout, addr: Addr, bytes: &[u8]) 
     // The counters are changed one after the other: between them they may disagree by a little.
     let possible = no_dyn <= 1
         && n_mmaps <= max_n_mmaps.saturating_add(64)
-        && mmapped.is_multiple_of(PAGE_SIZE)
-        && max_mmapped.is_multiple_of(PAGE_SIZE)
+        && mmapped.is_multiple_of(layout.mmapped_mem_unit)
+        && max_mmapped.is_multiple_of(layout.mmapped_mem_unit)
         && (max_n_mmaps == 0) == (max_mmapped == 0)
         && (sbrk_base.is_null() || on_heap)
         && is_page(thp_bytes)

@@ -2,4 +2,5 @@
 
 mod books;
 mod held;
+mod roots;
 mod trim;

@@ -40,6 +40,9 @@ pub struct ParamsLayout {
     pub no_dyn_threshold: Field<u32>,
     /// Bytes in mapped chunks.
     pub mmapped_mem: Field<u64>,
+    /// What those bytes are a multiple of: a page. In 2.43 `mremap_chunk` adds a header's length
+    /// too many each time, so that the figure drifts upwards in steps of 16.
+    pub mmapped_mem_unit: u64,
     /// Most bytes in mapped chunks ever.
     pub max_mmapped_mem: Field<u64>,
     /// First address the program break handed to malloc.
@@ -62,7 +65,6 @@ impl ParamsLayout {
         // Four ints, padded to 8, then two longs.
         let mmapped_mem = (n_mmaps + 16).next_multiple_of(8);
         Self {
-            minors,
             trim_threshold: Field::at(0),
             top_pad: Field::at(8),
             mmap_threshold: Field::at(16),
@@ -81,6 +83,8 @@ impl ParamsLayout {
             max_n_mmaps: Field::at(n_mmaps + 8),
             no_dyn_threshold: Field::at(n_mmaps + 12),
             mmapped_mem: Field::at(mmapped_mem),
+            mmapped_mem_unit: if *minors.start() >= 43 { 16 } else { 4096 },
+            minors,
             max_mmapped_mem: Field::at(mmapped_mem + 8),
             sbrk_base: Field::at(sbrk_base),
             // tcache_bins, tcache_max_bytes, tcache_count.

@@ -141,18 +141,38 @@ impl Entry<'_> {
             return Err(Unsafe::SignalPending);
         }
         let number = match registers.interrupted() {
+            Interrupted::Nothing if self.is_about_to_restart(registers) => {
+                // As if stopped in the call that `restart_syscall` is about to go on with.
+                let behind = Registers { rip: registers.rip + 2, ..*registers };
+                return self.reissue(&behind, self.number_in_code(&behind));
+            }
             Interrupted::Nothing => {
                 self.check_restartable_sequence(tid, registers)?;
                 return Ok(*registers);
             }
-            Interrupted::Restarts { number } | Interrupted::WouldReportEintr { number } => number,
-            Interrupted::RestartsUnnamed => self.number_in_code(registers).ok_or(Unsafe::NotRestartable)?,
-            Interrupted::ReportsEintr => return Err(Unsafe::NotRestartable),
+            Interrupted::Restarts { number } | Interrupted::WouldReportEintr { number } => Some(number),
+            Interrupted::RestartsUnnamed => self.number_in_code(registers),
+            Interrupted::ReportsEintr => None,
         };
-        let home = registers.reissuing(number);
+        self.reissue(registers, number)
+    }
+
+    /// The registers with which a thread stopped behind a `syscall` issues `number` once more.
+    fn reissue(&self, registers: &Registers, number: Option<u64>) -> Result<Registers, Unsafe> {
+        let home = registers.reissuing(number.ok_or(Unsafe::NotRestartable)?);
+        if self.is_syscall(home.pc()) { Ok(home) } else { Err(Unsafe::NotRestartable) }
+    }
+
+    fn is_syscall(&self, at: Addr) -> bool {
         let mut instruction = [0; 2];
-        let is_there = sys::read_memory(self.memory, home.pc(), &mut instruction).is_ok();
-        if is_there && instruction == SYSCALL_INSTRUCTION { Ok(home) } else { Err(Unsafe::NotRestartable) }
+        let is_there = sys::read_memory(self.memory, at, &mut instruction).is_ok();
+        is_there && instruction == SYSCALL_INSTRUCTION
+    }
+
+    /// Whether the kernel has let the thread go on with an interrupted wait, but it has not got
+    /// there yet. `sigreturn` would make it forget what to go on with.
+    fn is_about_to_restart(&self, registers: &Registers) -> bool {
+        registers.rax as i64 == libc::SYS_restart_syscall && self.is_syscall(registers.pc())
     }
 
     /// The number of the call in progress from the program's own code, `mov $number,%eax; syscall`.

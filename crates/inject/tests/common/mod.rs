@@ -1,6 +1,8 @@
-//! What the fault tests share: victims with a progress counter, and looking at them from outside.
-#![allow(dead_code)]
+//! What the tests share: victims with progress counters, and looking at them from outside.
+#![allow(dead_code, clippy::unwrap_used)]
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use slackwater_inject::recipe::GLIBC_TRIM;
@@ -8,9 +10,13 @@ use slackwater_inject::{Call, InjectError, Options, Outcome, Target};
 use slackwater_procfs::{Process, Root};
 use slackwater_testkit::{Program, Target as Victim};
 
-/// Starts a C victim.
+/// A C victim from `tests/victims`.
+pub(crate) fn program(name: &str, source: &str) -> Program {
+    Program::c_linked(name, source, Default::default(), &["-mavx"]).unwrap()
+}
+
 pub(crate) fn victim(name: &str, source: &str) -> Victim {
-    Program::c(name, source).unwrap().spawn().unwrap()
+    program(name, source).spawn().unwrap()
 }
 
 pub(crate) fn process(victim: &Victim) -> Process {
@@ -28,6 +34,43 @@ pub(crate) fn trim_call(target: &Target<'_>) -> Call {
     GLIBC_TRIM.resolve(target).unwrap().expect("the victim has glibc")
 }
 
+/// The victim's memory, as its test sees it.
+pub(crate) struct Peek(File);
+
+impl Peek {
+    pub(crate) fn at(victim: &Victim) -> Self {
+        let path = format!("/proc/{}/mem", victim.pid());
+        Self(File::options().read(true).write(true).open(path).unwrap())
+    }
+
+    pub(crate) fn word(&self, at: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.read_exact_at(&mut bytes, at).unwrap();
+        u64::from_le_bytes(bytes)
+    }
+
+    pub(crate) fn set_flag(&self, at: u64) {
+        self.0.write_all_at(&1_u32.to_le_bytes(), at).unwrap();
+    }
+
+    pub(crate) fn bytes(&self, at: u64, len: u64) -> Vec<u8> {
+        let mut bytes = vec![0; len as usize];
+        self.0.read_exact_at(&mut bytes, at).unwrap();
+        bytes
+    }
+}
+
+/// Every executable byte of the process but the vdso, and where it lies.
+pub(crate) fn text(process: &Process, peek: &Peek) -> Vec<(u64, Vec<u8>)> {
+    let mappings = process.maps().unwrap();
+    let executable = mappings.iter().filter(|mapping| mapping.access.execute && mapping.path().is_some());
+    executable
+        .map(|mapping| {
+            (mapping.range.start.get(), peek.bytes(mapping.range.start.get(), mapping.range.len()))
+        })
+        .collect()
+}
+
 /// Waits until `done`; panics with `what` when it takes unreasonably long.
 pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -35,4 +78,14 @@ pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(20), "{what} did not happen");
         std::thread::yield_now();
     }
+}
+
+/// Waits until the victim's main thread is blocked in a system call.
+pub(crate) fn until_blocked(process: &Process) {
+    eventually("blocking", || {
+        matches!(
+            process.task_syscall(process.pid().main_thread()),
+            Ok(slackwater_procfs::Syscall::Call { .. })
+        )
+    });
 }

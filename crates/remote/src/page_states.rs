@@ -37,6 +37,9 @@ pub(crate) struct PageStates {
 enum Backing {
     /// Entries mean what they say, but for the zero page.
     Plain,
+    /// No file's page can be here: an entry that says so is the huge zero page, which is not an
+    /// anonymous page either.
+    Anonymous,
     /// No anonymous page can be here: an entry that is neither a file's nor exclusive is a frame
     /// without page structure, which RSS does not count.
     NeverAnonymous,
@@ -154,7 +157,8 @@ impl PageStates {
             let uncounted = match backing {
                 Backing::Hugetlb => true,
                 Backing::NeverAnonymous => entry.is_ambiguous(),
-                Backing::Plain => entry.is_ambiguous() && self.is_zero(entry, addr, &zero),
+                Backing::Anonymous if entry.is_file() => true,
+                Backing::Anonymous | Backing::Plain => self.is_zero(entry, addr, &zero),
             };
             if uncounted {
                 *page = Page::ABSENT;
@@ -175,6 +179,7 @@ impl PageStates {
     fn is_zero(&self, entry: Entry, addr: Addr, regions: &[Region]) -> bool {
         match entry.frame() {
             Some(frame) => self.frames.zero_pages().contain(frame),
+            None if !entry.is_ambiguous() => false,
             None => regions.iter().any(|region| (region.start..region.end).contains(&addr.get())),
         }
     }
@@ -265,6 +270,7 @@ fn backing(mapping: &Mapping) -> Backing {
         kind if is_hugetlb(kind) => Backing::Hugetlb,
         Kind::Special => Backing::NeverAnonymous,
         _ if mapping.sharing == Sharing::Shared => Backing::NeverAnonymous,
+        Kind::Anonymous { .. } | Kind::Heap | Kind::Stack => Backing::Anonymous,
         _ => Backing::Plain,
     }
 }

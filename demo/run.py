@@ -156,8 +156,9 @@ def tree(pid: int) -> list[int]:
     """The process and all below it."""
     below = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            below += tree(int(child))
+        with suppress(OSError):  # a thread that has just ended
+            for child in task.read_text().split():
+                below += tree(int(child))
     return [pid, *below]
 
 

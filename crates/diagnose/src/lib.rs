@@ -6,13 +6,23 @@
 //!
 //! Must never know: terminals, HTML, JSON, command lines of the binary other than in advice.
 
+mod advice;
+mod cgroup;
+mod conclude;
 mod finding;
+mod growth;
 mod model;
+mod rules;
 mod service;
+pub mod thresholds;
+mod xray;
 
+pub use conclude::conclude;
 pub use finding::{Advice, Code, Confidence, Evidence, Finding, Kind, Quantity, When};
+pub use growth::Series;
 pub use model::{
-    Cgroup, Diagnosis, Growth, HeapReport, Malloc, MallocKind, ObjectAllocator, ProcessReport, PythonReport,
-    Role, Scope, ServiceReport, Sharing, Slope, Subject, Trend,
+    Cgroup, Diagnosis, Growth, HeapReport, Jemalloc, Malloc, MallocKind, ObjectAllocator, ProcessReport,
+    PythonReport, Role, Scope, ServiceReport, Sharing, Slope, Subject, Trend,
 };
 pub use service::{Command, Form, Member, ProcessTable, Row, SelectError, Selector, Service, select};
+pub use xray::{survey, xray};

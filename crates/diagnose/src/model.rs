@@ -108,9 +108,12 @@ pub struct ProcessReport {
     pub python: Option<PythonReport>,
     /// What serves `malloc` in it.
     pub malloc: Malloc,
+    /// What jemalloc was told and does, where it serves `malloc`.
+    pub jemalloc: Option<Jemalloc>,
     /// Threads it has.
     pub n_threads: u64,
-    /// Resident bytes, as the kernel counts them.
+    /// Resident bytes: the ledger's total. That is the kernel's figure, and more where pages came
+    /// while we looked.
     pub rss_bytes: u64,
     /// Proportional share of it, when the kernel tells us.
     pub pss_bytes: Option<u64>,
@@ -122,8 +125,7 @@ pub struct ProcessReport {
     pub huge_bytes: u64,
     /// Freed lazily (`MADV_FREE`): still resident, taken by the kernel when it needs memory.
     pub lazy_free_bytes: u64,
-    /// Resident bytes by class. Its total is at least `rss_bytes`: more when pages arrived while we
-    /// looked.
+    /// Resident bytes by class. Every resident byte is in exactly one.
     pub ledger: Ledger,
     /// Pinned slack by reason.
     pub pinned_by: PinnedBy,
@@ -233,6 +235,15 @@ impl fmt::Display for Malloc {
     }
 }
 
+/// What can be seen of jemalloc from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Jemalloc {
+    /// Its environment variable asks for background threads.
+    pub background_asked: bool,
+    /// Background threads that run.
+    pub background_threads: u64,
+}
+
 /// How the service's memory moved while it was watched.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Growth {
@@ -253,8 +264,10 @@ pub enum Subject {
     Class(Class),
     /// Blocks in use in all heaps, resident or not: moves even when the heap grows inside slack.
     LiveBlocks,
-    /// Blocks in use in Python's arenas.
+    /// Blocks in use in Python's arenas, resident or not.
     LivePython,
+    /// Blocks in use in heaps that serve Python and native code alike, resident or not.
+    LiveUnsplit,
 }
 
 impl Subject {
@@ -265,6 +278,7 @@ impl Subject {
             Self::Class(class) => class.key(),
             Self::LiveBlocks => "live_blocks",
             Self::LivePython => "live_python_blocks",
+            Self::LiveUnsplit => "live_unsplit_blocks",
         }
     }
 }

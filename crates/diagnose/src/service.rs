@@ -2,6 +2,7 @@
 
 mod command;
 mod select;
+mod snapshot;
 mod table;
 mod tree;
 

@@ -1,6 +1,7 @@
 //! Finding services, on process trees recorded from real servers.
 //!
 //! Each file of `tests/trees` holds one process per line: pid, parent, start, comm, exe, argv.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -64,6 +65,8 @@ fn any_pid_of_a_tree_leads_to_its_service() {
     check("uvicorn-reload", "uvicorn app:asgi | master | other python3 resource tracker | worker");
     check("celery", "celery proj | master | worker | worker");
     check("celery-title", "celery | master | worker | worker");
+    check("uwsgi", "uwsgi | master | worker | worker");
+    check("uwsgi-title", "uwsgi | master | worker | worker | other uwsgi");
     check("mp-fork", "pool.py | master | worker | worker");
     check("mp-spawn", "pool.py | master | other python resource tracker | worker | worker");
     check(

@@ -1,0 +1,61 @@
+//! SW101: freed memory that the allocator hands back when asked.
+
+use slackwater_base::Class;
+
+use super::{Facts, bytes, count, glibc_heaps, share};
+use crate::{Code, Finding, Kind, Subject, advice};
+
+pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
+    let trimmable = facts.class(Class::SlackTrimmable);
+    if !facts.is_much_slack(trimmable) {
+        return None;
+    }
+    let arenas = facts.processes.iter().flat_map(glibc_heaps).map(|heap| heap.arenas.len()).sum();
+    Some(Finding {
+        code: Code::Retention,
+        kind: Kind::Retention,
+        pid: None,
+        bytes: trimmable,
+        bytes_per_second: facts.growing(Subject::Class(Class::SlackTrimmable)),
+        confidence: facts.confidence(),
+        evidence: vec![
+            bytes("trimmable_bytes", trimmable),
+            share("share_of_rss", facts.share(trimmable)),
+            count("arenas", arenas),
+        ],
+        advice: vec![advice::trim(facts.target, trimmable), advice::run(facts.target), advice::lab()],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::{MIB, scene};
+
+    #[test]
+    fn fires_from_a_quarter_of_rss_on() {
+        let check = |trimmable: u64, live: u64, expected: Option<u64>| {
+            let scene = scene().class(Class::SlackTrimmable, trimmable).class(Class::LiveUnsplit, live);
+            assert_eq!(scene.found(find).map(|finding| finding.bytes), expected, "{trimmable} {live}");
+        };
+        check(64 * MIB, 192 * MIB, Some(64 * MIB));
+        check(63 * MIB, 193 * MIB, None);
+        // Too little to bother, whatever its share.
+        check(31 * MIB, 10 * MIB, None);
+        check(32 * MIB, 10 * MIB, Some(32 * MIB));
+        // A gigabyte counts from a tenth on.
+        check(1024 * MIB, 9000 * MIB, Some(1024 * MIB));
+        check(1024 * MIB, 9300 * MIB, None);
+    }
+
+    #[test]
+    fn advises_to_trim_and_to_change_the_allocator() {
+        let scene = scene().class(Class::SlackTrimmable, 100 * MIB);
+        let finding = scene.found(find).unwrap();
+        let commands: Vec<&str> = finding.advice.iter().map(|advice| advice.command.as_str()).collect();
+        assert_eq!(
+            commands,
+            ["slackwater trim --name gunicorn", "slackwater run -- gunicorn app:app", "slackwater lab init"]
+        );
+    }
+}

@@ -56,7 +56,10 @@ pub fn wrapped(text: &str, indent: usize) -> String {
 /// A table without lines: the columns `left` to the left, the others to the right.
 pub(crate) fn table(header: &[&str], left: &[usize], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(header.to_vec()).add_rows(rows.iter().cloned());
+    table
+        .load_style(comfy_table::presets::NOTHING)
+        .set_header(header.to_vec())
+        .add_rows(rows.iter().cloned());
     for (index, column) in table.column_iter_mut().enumerate() {
         let left = left.contains(&index);
         column.set_cell_alignment(if left { CellAlignment::Left } else { CellAlignment::Right });

@@ -6,6 +6,7 @@ mod columns;
 pub mod json;
 pub mod table;
 mod text;
+pub mod trim;
 
 pub use columns::wrapped;
 pub use table::Detail;

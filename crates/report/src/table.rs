@@ -99,7 +99,10 @@ fn heading(diagnosis: &Diagnosis, style: Style) -> String {
     if !notes.is_empty() {
         sizes.push(format!("({})", notes.join(", ")));
     }
-    if let Some(cgroup) = &service.cgroup {
+    // The host's root group has no limit and counts everything: that is no container.
+    let container =
+        service.cgroup.as_ref().filter(|cgroup| cgroup.limit_bytes.is_some() || cgroup.path != "/");
+    if let Some(cgroup) = container {
         let limit = cgroup.limit_bytes.map_or_else(String::new, |limit| format!(" of {}", Bytes(limit)));
         sizes.push(format!("container {}{limit}", Bytes(cgroup.usage_bytes)));
     }

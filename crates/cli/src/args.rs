@@ -1,0 +1,201 @@
+//! The command line: verbs, flags and the manual that `--help` prints.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use slackwater_base::{Bytes, Pid};
+
+use crate::duration;
+
+/// Why does a Python service hold its memory, and how to get it back.
+#[derive(Parser, Debug)]
+#[command(
+    name = "slackwater",
+    version,
+    about,
+    long_about = "Why does a Python service (gunicorn, uvicorn, celery, ...) hold its memory, and how to get it back.\n\n\
+        Slackwater looks at every worker of a running service from outside, splits its resident memory into\n\
+        what the program still holds and what its allocator merely keeps, says which of the two grows, and\n\
+        hands back what is free.",
+    after_help = EXIT_CODES,
+    max_term_width = 100,
+    infer_subcommands = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// When to use colour (NO_COLOR and CLICOLOR_FORCE are honoured)
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 a threshold you set was crossed; 2 usage; 3 no permission;\n\
+    4 target gone or unsupported; 6 a bug of slackwater.";
+
+/// When to use colour.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ColorChoice {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The verbs.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    #[command(long_about = crate::verbs::diagnose::MANUAL)]
+    /// Say where every byte of RSS is, and whether it is a leak
+    Diagnose(DiagnoseArgs),
+    #[command(long_about = crate::verbs::trim::MANUAL)]
+    /// Give back the memory that the allocator merely keeps, without a restart
+    Trim(TrimArgs),
+    #[command(long_about = crate::verbs::doctor::MANUAL)]
+    /// Say which rights and kernel features are there for a process, and how to get the missing ones
+    Doctor(DoctorArgs),
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        directory: PathBuf,
+    },
+}
+
+/// Which processes: exactly one way of naming them.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(false))]
+pub(crate) struct Target {
+    /// A process; any one of a service stands for the whole service. May be repeated
+    #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid, value_delimiter = ',', group = "which")]
+    pub(crate) pids: Vec<Pid>,
+
+    /// The service of this name: a program, script or module (gunicorn, manage.py, myapp.wsgi)
+    #[arg(short = 'N', long, value_name = "NAME", group = "which")]
+    pub(crate) name: Option<String>,
+
+    /// The processes of a control group, by its path below /sys/fs/cgroup or as /proc/PID/cgroup has it
+    #[arg(long, value_name = "PATH", group = "which")]
+    pub(crate) cgroup: Option<PathBuf>,
+
+    /// Every Python service on this host
+    #[arg(short, long, group = "which")]
+    pub(crate) all: bool,
+
+    /// With --pid: only the named processes, not the services they belong to
+    #[arg(long, requires = "pids")]
+    pub(crate) only: bool,
+}
+
+/// Arguments of `diagnose`.
+#[derive(Args, Debug)]
+pub(crate) struct DiagnoseArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Watch for this long and judge growth too (60s, 5m, 1h)
+    #[arg(long = "for", visible_short_alias = 'd', visible_alias = "duration", value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) watch: Option<Duration>,
+
+    /// One line for every process, and every heap with its arenas
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    /// Exit with 1 when slack (trimmable and pinned) is larger than this (500M, 2GiB)
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) fail_above: Option<Bytes>,
+
+    /// Print JSON, schema 1, one object per service and line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `trim`.
+#[derive(Args, Debug)]
+pub(crate) struct TrimArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Only say what would be given back; nothing is entered
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Also give back the ends of glibc's secondary arenas, which malloc_trim leaves
+    #[arg(long)]
+    pub(crate) deep: bool,
+
+    /// Trim only processes that would give back at least this much
+    #[arg(long, value_name = "SIZE", default_value = "1MiB")]
+    pub(crate) above: Bytes,
+
+    /// Trim again after every such pause, until interrupted
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) every: Option<Duration>,
+
+    /// How long to look for a safe moment in each process before leaving it as it is
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2s")]
+    pub(crate) deadline: Duration,
+
+    /// Print JSON, one object per process and line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// The process that you want to look at
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
+    pub(crate) pid: Pid,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_pid(text: &str) -> Result<Pid, String> {
+    match text.parse::<i32>() {
+        Ok(pid) if pid > 0 => Ok(Pid(pid)),
+        _ => Err("a process id is a number above zero".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exactly_one_way_to_name_the_target() {
+        let parse = |words: &str| Cli::try_parse_from(words.split(' ')).is_ok();
+        assert!(parse("slackwater diagnose --pid 1"));
+        assert!(parse("slackwater diagnose -p 1 -p 2"));
+        assert!(parse("slackwater diag --name gunicorn --for 10s"));
+        assert!(!parse("slackwater diagnose"));
+        assert!(!parse("slackwater diagnose --pid 1 --all"));
+        assert!(!parse("slackwater diagnose --pid 0"));
+        assert!(!parse("slackwater diagnose --pid -4"));
+        assert!(!parse("slackwater trim --all --above many"));
+    }
+}

@@ -1,0 +1,18 @@
+//! Every environment variable that the program reads, in one place.
+
+use std::env::var_os;
+
+/// <https://no-color.org>: set and not empty, no colour.
+pub(crate) fn no_color() -> bool {
+    var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// <https://bixense.com/clicolors>: set and not `0`, colour even when the output is no terminal.
+pub(crate) fn force_color() -> bool {
+    var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0")
+}
+
+/// A terminal that cannot show colour.
+pub(crate) fn dumb_terminal() -> bool {
+    var_os("TERM").is_some_and(|value| value == "dumb")
+}

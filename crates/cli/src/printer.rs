@@ -1,0 +1,82 @@
+//! Where words go: data to stdout, everything else to stderr; colour only where it is welcome.
+
+use std::io::{self, IsTerminal, Write};
+
+use slackwater_report::{Style, visible};
+
+use crate::args::ColorChoice;
+use crate::env;
+use crate::exit::{Exit, Failure};
+
+/// Writes to the two streams of the program.
+pub(crate) struct Printer {
+    out: Style,
+    err: Style,
+    quiet: bool,
+}
+
+impl Printer {
+    pub(crate) fn new(color: ColorChoice, quiet: bool) -> Self {
+        Self { out: style(color, &io::stdout()), err: style(color, &io::stderr()), quiet }
+    }
+
+    /// How data on stdout is dressed.
+    pub(crate) const fn style(&self) -> Style {
+        self.out
+    }
+
+    /// Whether a progress display on stderr is wanted.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Writes data to stdout. A reader that has gone away (`| head`) is no error, but ends the
+    /// program: there is nobody left to work for.
+    pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(error) => Err(Failure::new(Exit::Bug, "cannot write to standard output").caused_by(&error)),
+        }
+    }
+
+    /// A line for the person at the terminal. Nothing with `--quiet`.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.line(text);
+        }
+    }
+
+    /// A warning. Shown even with `--quiet`.
+    pub(crate) fn warn(&self, text: &str) {
+        self.line(&format!("{} {}", self.err.warning("warning:"), visible(text)));
+    }
+
+    /// The lines that explain a failure.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.line(&format!("{} {}", self.err.error("error:"), visible(&failure.error)));
+        for cause in &failure.causes {
+            self.line(&format!("{} {}", self.err.dim("cause:"), visible(cause)));
+        }
+        if let Some(hint) = &failure.hint {
+            self.line(&format!("{} {}", self.err.good("hint:"), visible(hint)));
+        }
+    }
+
+    /// A closed stderr loses the line, nothing else.
+    fn line(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+}
+
+fn style(color: ColorChoice, stream: &impl IsTerminal) -> Style {
+    let wanted = match color {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto if env::no_color() => false,
+        ColorChoice::Auto if env::force_color() => true,
+        ColorChoice::Auto => stream.is_terminal() && !env::dumb_terminal(),
+    };
+    if wanted { Style::Colored } else { Style::Plain }
+}

@@ -1,0 +1,231 @@
+//! `slackwater trim`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use slackwater_base::Range;
+use slackwater_diagnose::{MallocKind, ProcessReport, Scope, Service};
+use slackwater_heap::{ArenaKind, Top};
+use slackwater_inject::recipe::{self, Recipe};
+use slackwater_inject::{InjectError, Options, Target};
+use slackwater_procfs::{ProcError, Process, Root};
+use slackwater_report as report;
+use slackwater_report::trim::{Outcome, Row};
+
+use super::look::{self, look};
+use crate::args::TrimArgs;
+use crate::exit::{Exit, Failure};
+use crate::printer::Printer;
+
+pub(crate) const MANUAL: &str = "\
+Gives back, in every process of a service, the memory that its program freed and its allocator \
+keeps. Says before how much that will be, and after how much it was.\n\n\
+This verb enters the service: in each process one thread that is found in a safe place (waiting in a \
+system call, with no frame of malloc, of the loader or of fork on its stack) makes one call of \
+malloc_trim(0), or of the purge of jemalloc, mimalloc or tcmalloc, and goes on where it was, as if it \
+had handled a signal. Other threads keep running. Nothing is installed, no code is changed, and if \
+slackwater is killed in between the thread still comes back by itself. Where no safe place is found \
+before the deadline, the process is left untouched and the report says so.\n\n\
+Trimming is a symptom's cure: the memory comes back with the next burst. The report of `diagnose` says \
+what helps for good.\n\n\
+Examples:\n  \
+  slackwater trim --name gunicorn --dry-run      how much would come back?\n  \
+  slackwater trim --name gunicorn                give it back\n  \
+  slackwater trim --pid 4711 --deep              and the ends of secondary arenas too\n  \
+  slackwater trim --all --every 60s --above 100M keep it down until interrupted";
+
+/// Trims every service that the arguments name, once or again and again.
+///
+/// # Errors
+/// When none can be looked at.
+pub(crate) fn run(args: &TrimArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let root = Root::host();
+    let Some(pause) = args.every else {
+        return round(&root, args, printer);
+    };
+    let interrupted = super::interruptible()?;
+    let mut exit = round(&root, args, printer)?;
+    while waited(pause, &interrupted) {
+        // A service that restarts is not there for a moment; the next round finds it again.
+        match round(&root, args, printer) {
+            Ok(outcome) => exit = outcome,
+            Err(failure) => printer.warn(&failure.error),
+        }
+    }
+    Ok(exit)
+}
+
+/// Whether the pause passed without an interruption.
+fn waited(pause: Duration, interrupted: &Arc<AtomicBool>) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < pause && !interrupted.load(Ordering::Relaxed) {
+        std::thread::sleep(pause.saturating_sub(start.elapsed()).min(Duration::from_millis(50)));
+    }
+    !interrupted.load(Ordering::Relaxed)
+}
+
+fn round(root: &Root, args: &TrimArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
+    for service in look::services(root, &args.target)? {
+        exit = exit.max(one(root, &service, args, printer)?);
+    }
+    Ok(exit)
+}
+
+fn one(root: &Root, service: &Service, args: &TrimArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let look = look(root, service)?;
+    let mut exit = Exit::Done;
+    let mut rows = Vec::new();
+    for process in &look.processes {
+        let (row, failure) = trim(root, process, args);
+        if args.json {
+            printer.data(&report::json::line(&report::trim::json(&row)))?;
+        }
+        if let Some(failure) = failure {
+            printer.failure(&failure);
+            exit = exit.max(failure.exit);
+        }
+        rows.push(row);
+    }
+    let is_quiet_round = args.every.is_some() && rows.iter().all(|row| row.outcome == Outcome::Below);
+    if !args.json && !is_quiet_round {
+        printer.data(&report::trim::table(&service.name, &rows, printer.style()))?;
+    }
+    Ok(exit)
+}
+
+/// Trims one process: what came of it, and why it was not trimmed when it should have been.
+fn trim(root: &Root, report: &ProcessReport, args: &TrimArgs) -> (Row, Option<Failure>) {
+    let plan = Plan::of(report, args.deep);
+    let mut row = Row {
+        pid: report.pid,
+        role: report.role.key(),
+        allocator: report.malloc.kind.key(),
+        rss_before_bytes: report.rss_bytes,
+        predicted_bytes: plan.predicted_bytes,
+        released_bytes: None,
+        rss_after_bytes: None,
+        stopped: None,
+        ran: None,
+        outcome: Outcome::Below,
+        reason: None,
+    };
+    if plan.predicted_bytes.is_some_and(|bytes| bytes < args.above.0) {
+        return (row, None);
+    }
+    if args.dry_run {
+        row.outcome = Outcome::DryRun;
+        return (row, None);
+    }
+    match enter(root, report, &plan, args, &mut row) {
+        Ok(()) => (row, None),
+        Err(failure) => {
+            row.outcome = Outcome::Untouched;
+            row.reason = Some(failure.error.clone());
+            (row, Some(failure))
+        }
+    }
+}
+
+/// What is to be asked of a process, and what that should give.
+struct Plan {
+    recipe: Option<Recipe>,
+    tops: Vec<Top>,
+    /// `None` where the allocator's books cannot be read.
+    predicted_bytes: Option<u64>,
+}
+
+impl Plan {
+    fn of(report: &ProcessReport, deep: bool) -> Self {
+        let recipe = match report.malloc.kind {
+            MallocKind::Glibc => Some(recipe::GLIBC_TRIM),
+            MallocKind::Jemalloc | MallocKind::Slackwater => Some(recipe::JEMALLOC_PURGE),
+            MallocKind::Mimalloc => Some(recipe::MIMALLOC_COLLECT),
+            MallocKind::Tcmalloc => Some(recipe::TCMALLOC_RELEASE),
+            MallocKind::Musl | MallocKind::Unknown => None,
+        };
+        let tops: Vec<Top> = if deep { secondary_tops(report).collect() } else { Vec::new() };
+        let is_known = report.malloc.kind == MallocKind::Glibc && report.scope == Scope::Heaps;
+        let of_tops: u64 = tops.iter().map(|top| top.returnable.process).sum();
+        let predicted_bytes = is_known.then(|| report.trimmable_bytes() + of_tops);
+        Self { recipe, tops, predicted_bytes }
+    }
+}
+
+fn secondary_tops(report: &ProcessReport) -> impl Iterator<Item = Top> {
+    let arenas = report.heaps.iter().flat_map(|heap| &heap.heap.arenas);
+    let secondary = arenas.filter(|arena| arena.kind == ArenaKind::Secondary);
+    secondary.filter_map(|arena| arena.glibc?.top).filter(|top| top.returnable.process > 0)
+}
+
+fn enter(
+    root: &Root,
+    report: &ProcessReport,
+    plan: &Plan,
+    args: &TrimArgs,
+    row: &mut Row,
+) -> Result<(), Failure> {
+    let process = root.process(report.pid).map_err(|error| look::refused(&error))?;
+    if process.start_ticks() != report.start_ticks {
+        return Err(look::refused(&ProcError::Gone { pid: report.pid }));
+    }
+    let unsupported = || {
+        Failure::new(
+            Exit::Target,
+            format!("process {} uses {}, which cannot be asked", report.pid, report.malloc),
+        )
+        .hint("`slackwater diagnose` says what else helps")
+    };
+    let recipe = plan.recipe.ok_or_else(unsupported)?;
+    let target = Target::open(&process).map_err(|error| refused(&error))?;
+    let call = recipe.resolve(&target).map_err(|error| refused(&error))?.ok_or_else(unsupported)?;
+    let options = Options { search: args.deadline, ..Options::default() };
+
+    let before = rss(&process)?;
+    let outcome = target.call(&call, &options).map_err(|error| refused(&error))?;
+    let (mut stopped, mut ran, mut finished) = (outcome.stopped, outcome.ran, outcome.finished);
+    let mut deeper = Ok(());
+    if !plan.tops.is_empty() && finished {
+        match recipe::release_tops(&target, &plan.tops.iter().map(bounded).collect::<Vec<_>>(), &options) {
+            Ok(outcome) => {
+                stopped = stopped.max(outcome.stopped);
+                ran += outcome.ran;
+                finished = outcome.finished;
+            }
+            Err(error) => deeper = Err(refused(&error)),
+        }
+    }
+    let after = rss(&process)?;
+    row.rss_before_bytes = before;
+    row.rss_after_bytes = Some(after);
+    row.released_bytes = Some(before.saturating_sub(after));
+    row.stopped = Some(stopped);
+    row.ran = Some(ran);
+    row.outcome = if finished { Outcome::Trimmed } else { Outcome::StillRunning };
+    deeper
+}
+
+/// The top as the entry wants it: within its heap, which begins at a multiple of 64 MiB
+/// (`HEAP_MAX_SIZE`, glibc's arena.c) and is used up to the end of the top.
+fn bounded(top: &Top) -> recipe::Top {
+    const HEAP_MAX: u64 = 64 << 20;
+    let heap = Range::new(top.range.start.align_down(HEAP_MAX), top.range.end);
+    recipe::Top { lock: top.lock, top_field: top.field, heap }
+}
+
+fn rss(process: &Process) -> Result<u64, Failure> {
+    process.usage().map(|usage| usage.rss_bytes).map_err(|error| look::refused(&error))
+}
+
+fn refused(error: &InjectError) -> Failure {
+    let exit = if matches!(error, InjectError::Denied { .. }) { Exit::Denied } else { Exit::Target };
+    let mut failure = Failure::new(exit, error);
+    if let Some(source) = std::error::Error::source(error) {
+        failure = failure.caused_by(source);
+    }
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

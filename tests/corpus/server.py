@@ -9,14 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 import stage
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "demo"
 PROGRAMS = pathlib.Path(sys.executable).parent
 START_SECONDS = 30
-# A quarter of the demo's data, so that it is up in a moment.
-SETTINGS = {"TELEMETRY_BACKLOG": "2048", "TELEMETRY_DEVICES": "80"}
+# Less than the demo's data, so that it is up in a moment.
+SETTINGS = {"TELEMETRY_BACKLOG": "2048", "TELEMETRY_DEVICES": "160"}
 
 
 Service = collections.namedtuple("Service", "pid url")
@@ -57,7 +58,10 @@ def _running(command):
             stderr=log,
         )
         try:
-            yield Service(process.pid, _address(process, log))
+            service = Service(process.pid, _address(process, log))
+            for _ in range(20):  # enough for each worker to have answered once
+                urllib.request.urlopen(service.url + "/health", timeout=START_SECONDS).close()
+            yield service
         finally:
             process.terminate()
             process.wait()

@@ -8,7 +8,7 @@
 //! are seldom at a safe point. The main thread comes after others of its kind, because signals sent
 //! to the process go to it first, and wait while all are blocked.
 
-use slackwater_base::Tid;
+use slackwater_base::{Addr, Tid};
 use slackwater_procfs::{Process, State, Syscall};
 
 /// How well a thread suits.
@@ -22,8 +22,16 @@ pub(crate) enum Fit {
     Running,
 }
 
+/// A thread worth trying.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) tid: Tid,
+    /// Where it is blocked; `None` for a running thread.
+    pub(crate) pc: Option<Addr>,
+}
+
 /// The threads worth trying, best first.
-pub(crate) fn candidates(process: &Process) -> Vec<Tid> {
+pub(crate) fn candidates(process: &Process) -> Vec<Candidate> {
     let main = process.pid().main_thread();
     let mut threads: Vec<_> = process
         .tasks()
@@ -36,11 +44,15 @@ pub(crate) fn candidates(process: &Process) -> Vec<Tid> {
             }
             // What cannot be seen is treated like a running thread.
             let syscall = process.task_syscall(tid).unwrap_or(Syscall::Running);
-            Some((fit(&syscall), tid == main, tid))
+            let pc = match syscall {
+                Syscall::Call { pc, .. } | Syscall::Blocked { pc, .. } => Some(Addr(pc)),
+                Syscall::Running => None,
+            };
+            Some((fit(&syscall), tid == main, Candidate { tid, pc }))
         })
         .collect();
-    threads.sort_unstable();
-    threads.into_iter().map(|(_, _, tid)| tid).collect()
+    threads.sort_unstable_by_key(|(fit, is_main, candidate)| (*fit, *is_main, candidate.tid));
+    threads.into_iter().map(|(_, _, candidate)| candidate).collect()
 }
 
 /// How exactly the wait goes on when it is begun again.

@@ -124,6 +124,15 @@ pub(crate) fn prove(
     judge(&described)
 }
 
+/// Whether a thread that is blocked at `pc` is known to be no candidate, without stopping it: it is
+/// in a function of the C library that is not on the list, such as one that waits for a lock.
+pub(crate) fn rules_out(code: &Code<'_>, pc: Addr) -> Option<Unsafe> {
+    let module = code.module(code.mapping_at(pc)?).filter(|module| module.role == Role::Libc)?;
+    let names: Vec<_> = module.exported_at(pc).map(str::to_owned).collect();
+    let is_wait = names.iter().any(|name| WAITS.contains(&name.as_str()));
+    (!names.is_empty() && !is_wait).then(|| Unsafe::InLibc { function: names.into_iter().next() })
+}
+
 /// A frame, as far as the judgement needs it.
 struct Described {
     role: Role,

@@ -46,7 +46,8 @@ impl Stopped {
     /// Stops a thread, or gives up at `deadline`.
     pub(crate) fn stop(tid: Tid, deadline: Instant) -> Result<Self, StopError> {
         let refused = |error: io::Error| match error.raw_os_error() {
-            Some(libc::ESRCH) => StopError::Thread(Unsafe::Ended),
+            // ECHILD: it was killed, and its own parent was faster than we are.
+            Some(libc::ESRCH | libc::ECHILD) => StopError::Thread(Unsafe::Ended),
             _ => StopError::Denied(error),
         };
         sys::seize(tid).map_err(refused)?;

@@ -8,11 +8,12 @@ use slackwater_memory::FileId;
 use slackwater_procfs::{ProcError, Process, State};
 
 use crate::call::{Call, Options, Outcome};
-use crate::candidates::candidates;
+use crate::candidates::{Candidate, candidates};
 use crate::code::Code;
 use crate::entry::{Entry, Halt};
 use crate::error::{InjectError, Unsafe};
 use crate::frame::Step;
+use crate::safe_point::rules_out;
 use crate::{stop, sys};
 
 /// A process that calls can be made in. Opening it stops and changes nothing.
@@ -85,8 +86,12 @@ impl<'a> Target<'a> {
         loop {
             self.check_state()?;
             let mut code = self.code()?;
-            let gadgets = code.gadgets().map_err(|what| InjectError::Unsupported { pid, what })?;
-            for tid in candidates(self.process) {
+            let gadgets = code.gadgets().map_err(|what| self.lacking(what))?;
+            for Candidate { tid, pc } in candidates(self.process) {
+                if let Some(reason) = pc.and_then(|pc| rules_out(&code, pc)) {
+                    note(&mut refused, tid, reason);
+                    continue;
+                }
                 // Once more with what was found missing the first time; a new module each time.
                 loop {
                     if Instant::now() >= deadline && refusals > 0 {
@@ -118,8 +123,7 @@ impl<'a> Target<'a> {
                         continue;
                     }
                     refusals += 1;
-                    refused.retain(|(other, _)| *other != tid);
-                    refused.push((tid, reason));
+                    note(&mut refused, tid, reason);
                     break;
                 }
             }
@@ -148,6 +152,15 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// What the process lacks; unless it lacks it because it is gone.
+    pub(crate) fn lacking(&self, what: &'static str) -> InjectError {
+        let pid = self.pid();
+        match self.process.require_memory().map_err(|source| look(pid, source)).and_then(|()| self.code()) {
+            Ok(_) => InjectError::Unsupported { pid, what },
+            Err(error) => error,
+        }
+    }
+
     fn check_state(&self) -> Result<(), InjectError> {
         let pid = self.pid();
         let status = self.process.status().map_err(|source| look(pid, source))?;
@@ -164,6 +177,12 @@ impl<'a> Target<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Keeps the last reason of each thread.
+fn note(refused: &mut Vec<(Tid, Unsafe)>, tid: Tid, reason: Unsafe) {
+    refused.retain(|(other, _)| *other != tid);
+    refused.push((tid, reason));
 }
 
 fn look(pid: Pid, source: ProcError) -> InjectError {

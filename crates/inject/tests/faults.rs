@@ -1,5 +1,5 @@
 //! What must not go wrong, each made to go wrong: rows 1 to 6 of the fault matrix.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;
 
@@ -17,7 +17,7 @@ const STORM: &str = include_str!("victims/storm.c");
 const WAITS: &str = include_str!("victims/waits.c");
 
 /// Enters a storm for `lasting`, while no thread may stand still for long.
-fn storm(name: &str, threads: [&str; 4], lasting: Duration) {
+fn storm(name: &str, threads: &[&str], lasting: Duration) {
     let program = threads.iter().fold(program("storm", STORM), |program, count| program.arg(count));
     let mut victim = program.spawn().unwrap();
     let process = process(&victim);
@@ -67,24 +67,32 @@ fn storm(name: &str, threads: [&str; 4], lasting: Duration) {
         // With many threads on few processors the scheduler alone makes one wait.
         assert!(longest < Duration::from_secs(3), "a thread stood still for {longest:?}");
     });
-    assert_eq!(victim.ask("still there").unwrap(), "");
-    // The main thread waits in read(2) all along.
-    assert!(entries > 0);
+    if threads.len() == 4 {
+        // The main thread waits in read(2) all along.
+        assert_eq!(victim.ask("still there").unwrap(), "");
+        assert!(entries > 0);
+    }
 }
 
 #[test]
 fn fault_01_malloc_storm() {
-    storm("malloc", ["32", "0", "0", "2"], Duration::from_secs(3));
+    storm("malloc", &["32", "0", "0", "2"], Duration::from_secs(3));
 }
 
 #[test]
 fn fault_01_loader_storm() {
-    storm("loader", ["2", "4", "0", "2"], Duration::from_secs(3));
+    storm("loader", &["2", "4", "0", "2"], Duration::from_secs(3));
 }
 
 #[test]
 fn fault_01_fork_storm() {
-    storm("fork", ["2", "0", "4", "2"], Duration::from_secs(3));
+    storm("fork", &["2", "0", "4", "2"], Duration::from_secs(3));
+}
+
+/// Every thread allocates, loads or forks all the time: the proof has to find the gaps.
+#[test]
+fn fault_01_nobody_waits() {
+    storm("nobody waits", &["4", "2", "1", "0", "busy"], Duration::from_secs(3));
 }
 
 #[test]
@@ -113,7 +121,8 @@ fn fault_02_stopped_while_we_stop_it() {
         std::thread::scope(|scope| {
             let stopper = scope.spawn(|| {
                 std::thread::sleep(Duration::from_micros(round * 40));
-                victim.signal(libc::SIGSTOP);
+                let pid = rustix::process::Pid::from_raw(process.pid().0).unwrap();
+                rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
             });
             // A process that is stopped in the middle of the call finishes it when it is continued.
             let options = Options { patience: Duration::from_millis(5), ..Options::default() };
@@ -309,5 +318,5 @@ fn fault_06_the_target_becomes_another_program() {
     assert!(victim.answer("the new program").unwrap().starts_with("ready"));
     let error = target.call(&call, &Options::default()).unwrap_err();
     assert!(matches!(error, InjectError::Gone { .. }), "{error}");
-    assert_eq!(process.stat().unwrap().state, State::Sleeping);
+    eventually("waiting for commands", || process.stat().unwrap().state == State::Sleeping);
 }

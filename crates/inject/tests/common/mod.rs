@@ -26,7 +26,7 @@ pub(crate) fn process(victim: &Victim) -> Process {
 /// `malloc_trim(0)` in a process.
 pub(crate) fn trim(process: &Process, options: &Options) -> Result<Outcome, InjectError> {
     let target = Target::open(process)?;
-    let call = trim_call(&target);
+    let call = GLIBC_TRIM.resolve(&target)?.expect("the victim has glibc");
     target.call(&call, options)
 }
 
@@ -51,6 +51,10 @@ impl Peek {
 
     pub(crate) fn set_flag(&self, at: u64) {
         self.0.write_all_at(&1_u32.to_le_bytes(), at).unwrap();
+    }
+
+    pub(crate) fn clear_flag(&self, at: u64) {
+        self.0.write_all_at(&0_u32.to_le_bytes(), at).unwrap();
     }
 
     pub(crate) fn bytes(&self, at: u64, len: u64) -> Vec<u8> {

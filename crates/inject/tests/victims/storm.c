@@ -1,5 +1,5 @@
 /* Threads that do nothing but what an entry must not meet: allocate, load libraries, fork. Each counts
- * its rounds. A few wait, as threads of a service do. */
+ * its rounds. A few wait, as threads of a service do; with a fifth argument the main thread does not. */
 #include "planted.h"
 #include <dlfcn.h>
 #include <pthread.h>
@@ -21,6 +21,8 @@ static void *allocate(void *own) {
         size_t size = 16 + (seed >> 8 & 0x3fff);
         char *block = held[slot] = malloc(size);
         block[0] = block[size - 1] = 1;
+        /* Leaves some of the processors to the others, or only the scheduler would be tested. */
+        if ((seed & 0x3ff00) == 0) usleep(2000);
     }
     return NULL;
 }
@@ -67,6 +69,8 @@ int main(int argc, char **argv) {
             pthread_t thread;
             pthread_create(&thread, NULL, kinds[kind], (void *)&rounds[next++]);
         }
-    ready("%p %d", rounds, next);
+    int is_busy = argc > 5;
+    ready("%p %d", rounds, next + is_busy);
+    if (is_busy) allocate((void *)&rounds[next]);
     serve();
 }

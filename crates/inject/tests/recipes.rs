@@ -1,0 +1,205 @@
+//! Each allocator's recipe, on the allocator itself.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Peek, process, program, victim};
+use slackwater_base::{Addr, Range};
+use slackwater_inject::recipe::{
+    JEMALLOC_PURGE, MIMALLOC_COLLECT, Recipe, TCMALLOC_RELEASE, Top, release_tops,
+};
+use slackwater_inject::{Options, Target};
+
+/// Allocates 60 MB in small blocks, and frees them when told to.
+const FREED: &str = r#"
+    #include "planted.h"
+    enum { COUNT = 15000 };
+    static void *blocks[COUNT];
+    int main(void) {
+        for (int i = 0; i < COUNT; i++) memset(blocks[i] = malloc(4000), 1, 4000);
+        for (int i = 0; i < COUNT; i++) free(blocks[i]);
+        ready("%d", COUNT);
+        serve();
+    }"#;
+
+/// Runs `recipe` in a program under the preloaded library; its RSS must fall by `falls` bytes.
+fn preloaded(recipe: &Recipe, library: &str, environment: &[(&str, &str)], falls: u64) {
+    let path = format!("/usr/lib/x86_64-linux-gnu/{library}");
+    if !Path::new(&path).exists() {
+        eprintln!("skipped: {path} is not installed");
+        return;
+    }
+    let program = program("freed", FREED).env("LD_PRELOAD", path);
+    let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
+    let mut victim = program.spawn().unwrap();
+    let process = process(&victim);
+    let target = Target::open(&process).unwrap();
+    let call = recipe.resolve(&target).unwrap().expect("the library exports it");
+    let before = process.usage().unwrap().rss_bytes;
+    let outcome = target.call(&call, &Options::default()).unwrap();
+    assert!(outcome.finished);
+    let after = process.usage().unwrap().rss_bytes;
+    eprintln!("{}: {before} to {after} bytes, {outcome:?}", recipe.allocator);
+    assert!(before.saturating_sub(after) > falls, "{before} to {after}");
+    assert_eq!(victim.ask("still there").unwrap(), "");
+}
+
+#[test]
+fn jemalloc_purges() {
+    let keep = [("MALLOC_CONF", "dirty_decay_ms:-1")];
+    preloaded(&JEMALLOC_PURGE, "libjemalloc.so.2", &keep, 40_000_000);
+}
+
+#[test]
+fn mimalloc_collects() {
+    // Version 2.0 calls it a reset.
+    let keep =
+        [("MIMALLOC_PURGE_DELAY", "-1"), ("MIMALLOC_PAGE_RESET", "0"), ("MIMALLOC_SEGMENT_RESET", "0")];
+    preloaded(&MIMALLOC_COLLECT, "libmimalloc.so.2", &keep, 0);
+}
+
+#[test]
+fn tcmalloc_releases() {
+    let keep = [("TCMALLOC_RELEASE_RATE", "0")];
+    preloaded(&TCMALLOC_RELEASE, "libtcmalloc.so.4", &keep, 40_000_000);
+    preloaded(&TCMALLOC_RELEASE, "libtcmalloc_minimal.so.4", &keep, 40_000_000);
+}
+
+#[test]
+fn an_absent_allocator_has_no_call() {
+    let victim = victim("freed", FREED);
+    let process = process(&victim);
+    let target = Target::open(&process).unwrap();
+    for recipe in [JEMALLOC_PURGE, MIMALLOC_COLLECT, TCMALLOC_RELEASE] {
+        assert_eq!(recipe.resolve(&target).unwrap(), None, "{}", recipe.allocator);
+    }
+}
+
+/// A thread's arena keeps 40 MB in its top: the trim threshold has been raised, and `malloc_trim` does
+/// not look there. The main thread hands out what a walk of the heap would find.
+const TOPS: &str = r#"
+    #include "planted.h"
+    #include <pthread.h>
+    static pthread_barrier_t filled, done;
+    static char *first[4];
+    static void *fill(void *own) {
+        void *blocks[400];
+        for (int i = 0; i < 400; i++) memset(blocks[i] = malloc(100000), 1, 100000);
+        *(char **)own = blocks[0];
+        for (int i = 399; i > 0; i--) free(blocks[i]);
+        pthread_barrier_wait(&filled);
+        pthread_barrier_wait(&done);
+        for (int i = 1; i < 400; i++) {
+            blocks[i] = calloc(1, 100000);
+            for (int k = 0; k < 100000; k++) if (((char *)blocks[i])[k] != 0) _exit(7);
+        }
+        for (int i = 0; i < 400; i++) free(blocks[i]);
+        pthread_barrier_wait(&done);
+        return NULL;
+    }
+    int main(void) {
+        pthread_t threads[4];
+        mallopt(M_TRIM_THRESHOLD, 1 << 30);
+        pthread_barrier_init(&filled, NULL, 5);
+        pthread_barrier_init(&done, NULL, 5);
+        for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, fill, &first[i]);
+        pthread_barrier_wait(&filled);
+        ready("%p %p %p %p", first[0], first[1], first[2], first[3]);
+        while (next_command() != NULL) {
+            pthread_barrier_wait(&done);
+            pthread_barrier_wait(&done);
+            reply("%s", "intact");
+        }
+    }"#;
+
+/// The top of the arena that `block` is in, by glibc's layout: the heap's header is at the 64 MiB
+/// boundary and begins with the arena's address; the arena's first bin points at itself.
+fn top_of(peek: &Peek, block: u64) -> Top {
+    let heap = block & !((64 << 20) - 1);
+    let arena = peek.word(heap);
+    let top_field = (0..64)
+        .map(|word| arena + 8 * word)
+        .find(|field| {
+            let top = peek.word(*field);
+            heap < top
+                && top < heap + (64 << 20)
+                && top + (peek.word(top + 8) & !7) == heap + peek.word(heap + 16)
+        })
+        .unwrap();
+    Top {
+        lock: Addr(arena),
+        top_field: Addr(top_field),
+        heap: Range::sized(Addr(heap), peek.word(heap + 16)),
+    }
+}
+
+#[test]
+fn tops_of_secondary_arenas_are_released() {
+    let mut victim = victim("tops", TOPS);
+    let process = process(&victim);
+    let peek = Peek::at(&victim);
+    let mut tops: Vec<_> = victim.greeting_numbers().into_iter().map(|block| top_of(&peek, block)).collect();
+    let rss = || process.usage().unwrap().rss_bytes;
+    let maps = process.maps().unwrap();
+
+    let before = rss();
+    common::trim(&process, &Options::default()).unwrap();
+    let trimmed = rss();
+    assert!(trimmed + 1_000_000 > before, "malloc_trim leaves tops: {before} to {trimmed}");
+
+    // One whose lock is taken for ever, one that lies elsewhere, one that ends elsewhere: all skipped.
+    let locked = tops.pop().unwrap();
+    peek.set_flag(locked.lock.get());
+    let elsewhere = Top { heap: Range::sized(tops[0].heap.start - (64 << 20), 1 << 20), ..tops[0] };
+    let shorter = Top { heap: Range::sized(tops[0].heap.start, 1 << 20), ..tops[0] };
+    let given: Vec<_> = [locked, elsewhere, shorter].into_iter().chain(tops).collect();
+
+    let target = Target::open(&process).unwrap();
+    let outcome = release_tops(&target, &given, &Options::default()).unwrap();
+    assert!(outcome.finished, "{outcome:?}");
+    let after = rss();
+    eprintln!("{before} to {after} bytes, {outcome:?}");
+    let expected = 3 * 39_900_000;
+    assert!(trimmed - after > expected && trimmed - after < expected + 2_000_000, "{trimmed} to {after}");
+    assert_eq!(process.maps().unwrap().len(), maps.len(), "the page of code is gone");
+    assert_eq!(peek.word(locked.lock.get()) as u32, 1, "a lock that is taken stays taken");
+
+    peek.clear_flag(locked.lock.get());
+    assert_eq!(victim.ask("use it again").unwrap(), "intact");
+}
+
+#[test]
+fn tops_are_released_while_their_arenas_are_used() {
+    let program = ["8", "0", "0", "2"]
+        .iter()
+        .fold(program("storm", include_str!("victims/storm.c")), |program, count| program.arg(count));
+    let victim = program.spawn().unwrap();
+    let process = process(&victim);
+    let peek = Peek::at(&victim);
+    let [rounds, count] = victim.greeting_numbers()[..] else { panic!("an address and a number") };
+    // Every 64 MiB boundary that begins with a pointer into the same 64 MiB is the first heap of an arena.
+    let tops: Vec<_> = process
+        .maps()
+        .unwrap()
+        .iter()
+        .filter(|mapping| mapping.is_anonymous_data() && mapping.range.start.is_aligned(64 << 20))
+        .filter(|mapping| mapping.range.contains(Addr(peek.word(mapping.range.start.get()))))
+        .map(|mapping| {
+            let arena = Addr(peek.word(mapping.range.start.get()));
+            Top { lock: arena, top_field: arena + 96, heap: Range::sized(mapping.range.start, 64 << 20) }
+        })
+        .collect();
+    assert!(tops.len() >= 4, "{tops:?}");
+    let target = Target::open(&process).unwrap();
+    let words = || (0..count).map(|n| peek.word(rounds + 8 * n)).collect::<Vec<_>>();
+    for _ in 0..50 {
+        let before = words();
+        let outcome = release_tops(&target, &tops, &Options::default()).unwrap();
+        assert!(outcome.finished);
+        common::eventually("every thread's progress", || {
+            words().iter().zip(&before).all(|(now, then)| now > then)
+        });
+    }
+}

@@ -177,12 +177,12 @@ mod tests {
 
     #[test]
     fn leaks_are_called_growth() {
-        for n in [12, 30, 120] {
-            // Four deviations over the time watched.
+        for (n, at_least) in [(12, 300), (30, 390), (120, 400)] {
+            // Ten deviations over the time watched.
             let found = called_growth(|noise| {
                 series(n, |at| 500.0 * MIB + 40.0 * MIB * at / (2.0 * n as f64) + 4.0 * MIB * noise.next())
             });
-            assert!(found > 340, "{found} of 400 with {n} points");
+            assert!(found >= at_least, "{found} of 400 with {n} points");
         }
         assert_eq!(trend_of(30, |at| 100.0 * MIB + at * MIB), Trend::Grows);
     }

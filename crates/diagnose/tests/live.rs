@@ -1,6 +1,7 @@
 //! The x-ray on live processes: planted memory is found in its class, and the classes add up to what
 //! the kernel counts.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "the ledgers of every interpreter, for whoever compares them")]
 
 use slackwater_base::{Bytes, Class, Pid};
 use slackwater_diagnose::{
@@ -74,7 +75,7 @@ fn check_planted(interpreter: &Interpreter) {
     let name = format!("python {:?} {}", interpreter.version(), interpreter.path().display());
     let target = Program::python(interpreter, "xray_planted", PLANTED).unwrap().spawn().unwrap();
     let report = look(target.pid());
-    eprintln!("{name}: {}", shown(&report));
+    println!("{name}: {}", shown(&report));
     let class = |class: Class| report.ledger[class].process;
     assert_eq!(report.scope, Scope::Heaps);
     assert_eq!(report.role, Role::Single);

@@ -105,6 +105,9 @@ mod tests {
     fn edges_outside_the_table_are_named() {
         check("heap", ours("memory"), Role::Link, None);
         check("heap", ours("remote"), Role::Dev, None);
+        check("python", ours("heap"), Role::Dev, None);
+        check("heap", ours("diagnose"), Role::Dev, None);
+        check("heap", ours("report"), Role::Dev, Some("not even for tests"));
         check("heap", ours("remote"), Role::Link, Some("heap -> remote: heap may depend only on"));
         check("base", ours("memory"), Role::Link, Some("dependencies point down"));
         check("base", ours("memory"), Role::Build, Some("dependencies point down"));

@@ -2,10 +2,12 @@
 //!
 //! Invariant: a page depends on the sources alone: not on the machine, the terminal or the clock.
 
+mod cli_page;
+mod findings;
 mod promises;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -34,7 +36,7 @@ struct Page {
 /// In [`Mode::Check`], names every page that differs from the code.
 pub(crate) fn run(mode: Mode) -> Result<String> {
     let root = workspace::root();
-    let pages = [promises::page(&root)?];
+    let pages = [cli_page::page(&root)?, findings::page(&root)?, promises::page(&root)?];
 
     let stale: Vec<&Page> = pages.iter().filter(|page| !is_current(&root, page)).collect();
     if mode == Mode::Check && !stale.is_empty() {
@@ -57,4 +59,17 @@ fn write(root: &Path, page: &Page) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     fs::write(&path, &page.text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The entries of a folder, sorted. A folder that does not exist has none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let listed = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
+    });
+    let mut paths = listed.with_context(|| format!("cannot list {}", folder.display()))?;
+    paths.sort();
+    Ok(paths)
 }

@@ -4,6 +4,7 @@
 //!
 //! Must never know: how a target is read; what it needs from Slackwater it asks the binary for.
 
+mod corpus;
 mod deps;
 mod generate;
 mod workspace;
@@ -18,6 +19,9 @@ usage: cargo xtask CHORE
 chores:
   deps                  check that the crates depend on each other only as the floors allow
   generate [--check]    write the pages that are made from the code, or check that they are current
+  corpus [--publish] [--python PATH] [NAME...]
+                        score the verdicts on tests/corpus, or on the named services of it;
+                        --publish writes docs/corpus.md
 ";
 
 fn main() -> ExitCode {
@@ -41,6 +45,7 @@ fn run(arguments: &[String]) -> Result<String> {
         ["deps"] => deps::check(),
         ["generate"] => generate::run(generate::Mode::Write),
         ["generate", "--check"] => generate::run(generate::Mode::Check),
+        ["corpus", ref rest @ ..] => corpus::run(&corpus::Request::parse(rest)?),
         _ => bail!("no such chore: {}\n\n{USAGE}", words.join(" ")),
     }
 }

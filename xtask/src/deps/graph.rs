@@ -124,8 +124,7 @@ struct DependencyKind {
 impl Graph {
     /// Asks cargo about the workspace this file belongs to.
     pub(super) fn of_workspace() -> Result<Self> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let output = Command::new(cargo)
+        let output = Command::new(workspace::cargo())
             .args(["metadata", "--format-version", "1", "--locked"])
             .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
             .current_dir(workspace::root())

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::Page;
+use super::{Page, entries};
 use faults::{FAULTS, Fault};
 
 const INTRODUCTION: &str = "\
@@ -59,19 +59,6 @@ fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = entries(&root.join("crates"))?;
     folders.retain(|folder| folder.join("Cargo.toml").is_file());
     Ok(folders)
-}
-
-/// The entries of a folder, sorted. A folder that does not exist has none.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let listed = fs::read_dir(folder).and_then(|entries| {
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
-    });
-    let mut paths = listed.with_context(|| format!("cannot list {}", folder.display()))?;
-    paths.sort();
-    Ok(paths)
 }
 
 fn collect(folder: &Path, owner: &str, proofs: &mut BTreeMap<u8, Vec<Proof>>) -> Result<()> {

@@ -15,8 +15,8 @@ use crate::scan::find_word;
 
 /// Most hooks on top of one another.
 const MOST_HOOKS: u32 = 8;
-/// Bytes around the debug hooks' records in which static variables of the same file are searched.
-const NEIGHBOURHOOD: u64 = 512;
+/// Most bytes between two static records: they are aligned to 64 bytes at most.
+const MOST_PADDING: i64 = 56;
 
 /// What serves a domain in the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,27 +127,38 @@ fn standard_records<M: Memory + ?Sized>(
             |index| read_record(memory, table - STANDARD_DOMAINS_SIZE + index * AllocatorRecord::SIZE as u64);
         return Some([record(0)?, record(1)?, record(2)?]);
     }
-    // Three static variables, which compilers put behind the debug hooks' in the order of the
-    // source, or before them in the reverse one.
+    // Three static variables around the debug hooks', in an order that is the compiler's choice; but
+    // `mem` has been seen nowhere but between the other two.
     let end = table + 3 * DEBUG_API_SIZE;
-    if let [raw, mem, obj] = records_in(memory, Range::sized(end, NEIGHBOURHOOD))[..] {
-        return Some([raw, mem, obj]);
+    let mut records = neighbours(memory, table, -1);
+    records.reverse();
+    records.extend(neighbours(memory, end, 1));
+    let [first, mem, last] = records[..] else { return None };
+    let debug = Range::new(table, end);
+    let end_of = |record: AllocatorRecord| follow(memory, record, debug).malloc;
+    let raw = end_of(read_record(memory, table + AllocatorRecord::IN_DEBUG_API)?);
+    if end_of(first) == raw && end_of(last) != raw {
+        Some([first, mem, last])
+    } else {
+        Some([last, mem, first])
     }
-    let before = Range::new(table - NEIGHBOURHOOD, table);
-    if let [obj, mem, raw] = records_in(memory, before)[..] { Some([raw, mem, obj]) } else { None }
 }
 
-/// All records in a range, in order.
-fn records_in<M: Memory + ?Sized>(memory: &M, range: Range) -> Vec<AllocatorRecord> {
+/// The records that follow `from` upwards or downwards without more than padding between them, the
+/// nearest first; three at most.
+fn neighbours<M: Memory + ?Sized>(memory: &M, from: Addr, direction: i64) -> Vec<AllocatorRecord> {
+    const SIZE: i64 = AllocatorRecord::SIZE as i64;
     let mut records = Vec::new();
-    let mut addr = range.start;
-    while addr + (AllocatorRecord::SIZE as u64) <= range.end {
-        if let Some(record) = read_record(memory, addr) {
-            records.push(record);
-            addr = addr + AllocatorRecord::SIZE as u64;
-        } else {
-            addr = addr + 8;
-        }
+    let mut edge = from;
+    while records.len() < 3 {
+        let near = (0..=MOST_PADDING).step_by(8).find_map(|padding| {
+            let start = if direction > 0 { padding } else { -padding - SIZE };
+            let start = Addr(edge.get().checked_add_signed(start)?);
+            Some((start, read_record(memory, start)?))
+        });
+        let Some((start, record)) = near else { break };
+        edge = if direction > 0 { start + SIZE as u64 } else { start };
+        records.push(record);
     }
     records
 }

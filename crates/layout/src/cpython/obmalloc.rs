@@ -172,51 +172,28 @@ impl PoolHeader {
     }
 }
 
-/// How the variables that list the arenas lie together.
-///
-/// Since 3.12 they are `struct _obmalloc_mgmt`. Before, they are static variables, which compilers
-/// lay out in the order of the source (as the struct has it) or in the reverse one (gcc).
+/// `struct _obmalloc_mgmt`, since 3.12: offsets of the variables that list the arenas. Before, they
+/// are static variables in an order that is the compiler's choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MgmtLayout {
-    /// arenas, maxarenas, unused_arena_objects, usable_arenas, nfp2lasta, narenas_currently_allocated.
-    Forward,
-    /// The same from last to first.
-    Reverse,
-}
+pub struct MgmtLayout;
 
 impl MgmtLayout {
-    /// Offset of `maxarenas` from `arenas`.
-    pub const fn max_arenas(self) -> i64 {
-        match self {
-            Self::Forward => 8,
-            Self::Reverse => -8,
-        }
-    }
+    /// Of `arenas`: the pointer to the table.
+    pub const ARENAS: u64 = 0;
+    /// Of `maxarenas`: the number of its slots.
+    pub const MAX_ARENAS: u64 = 8;
+    /// Of `unused_arena_objects`: the first unused slot.
+    pub const UNUSED: u64 = 16;
+    /// Of `usable_arenas`: the first slot whose arena has a free pool.
+    pub const USABLE: u64 = 24;
+    /// Of `nfp2lasta`: a slot for each number of free pools, 0 included.
+    pub const FINGERS: u64 = 32;
+    /// Of the structure in `struct _obmalloc_state`, behind the heads of the lists of pools.
+    pub const IN_STATE: u64 = 512;
 
-    /// Offset of `unused_arena_objects` from `arenas`.
-    pub const fn unused(self) -> i64 {
-        2 * self.max_arenas()
-    }
-
-    /// Offset of `usable_arenas` from `arenas`.
-    pub const fn usable(self) -> i64 {
-        3 * self.max_arenas()
-    }
-
-    /// Offset from `arenas` of the lowest of the `pools_per_arena + 1` pointers `nfp2lasta`.
-    pub const fn fingers(self, geometry: Geometry) -> i64 {
-        match self {
-            Self::Forward => 32,
-            Self::Reverse => -24 - 8 * (geometry.pools_per_arena() as i64 + 1),
-        }
-    }
-
-    /// Offset of `narenas_currently_allocated` from `arenas`.
-    pub const fn n_allocated(self, geometry: Geometry) -> i64 {
-        match self {
-            Self::Forward => 32 + 8 * (geometry.pools_per_arena() as i64 + 1),
-            Self::Reverse => self.fingers(geometry) - 8,
-        }
+    /// Of `narenas_currently_allocated`, behind the fingers.
+    pub const fn n_allocated(geometry: Geometry) -> u64 {
+        Self::FINGERS + 8 * (geometry.pools_per_arena() + 1)
     }
 }
 

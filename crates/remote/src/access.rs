@@ -131,8 +131,8 @@ impl Check {
     }
 }
 
-/// Everything about `pid`, tried now: what it is, then what we may do with it. A process that is
-/// not there gives the one check that says so.
+/// Everything about `pid`, tried now: what it is, then what we may do with it. What is no
+/// process of a program gives the one check that says so.
 pub fn checks(root: &Root, pid: Pid) -> Vec<Check> {
     judge(&Facts::gather(root, pid))
 }
@@ -140,7 +140,7 @@ pub fn checks(root: &Root, pid: Pid) -> Vec<Check> {
 /// What `facts` mean.
 pub fn judge(facts: &Facts) -> Vec<Check> {
     let mut checks = state::judge(facts);
-    if facts.target.is_some() {
+    if is_possible(&checks, Purpose::Classes) {
         checks.extend(image::judge(facts));
         checks.extend(rights::judge(facts));
         checks.extend(surroundings::judge(facts));

@@ -1,12 +1,15 @@
 //! The checks on real processes: each refusal is brought about, not imagined.
 //!
 //! Rights belong to threads, so a test gives up its rights in a thread and looks from there.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test says where and why it cannot go on")]
 
 use rustix::thread::{CapabilitySet, Gid, Uid};
 use slackwater_base::Pid;
 use slackwater_procfs::Root;
 use slackwater_remote::access::{Check, Facts, Outcome, Purpose, is_possible, judge};
 use slackwater_testkit::{Linking, Program, Target};
+
+mod rights;
 
 const NOBODY: u32 = 65534;
 
@@ -239,7 +242,9 @@ fn fault_09_the_pid_inside_other_namespaces_is_given() {
 #[test]
 fn what_is_no_process_of_a_program() {
     let (_target, zombie) = become_("zombie");
-    fails(&checks(zombie), "process", "has exited", "parent");
+    let found = checks(zombie);
+    fails(&found, "process", "has exited", "parent");
+    assert_eq!(found.len(), 1, "{found:#?}");
 
     // PID_MAX_LIMIT is 4194304, so no process ever has this one.
     fails(&checks(Pid(4_194_305)), "process", "there is no process 4194305", "look it up");
@@ -271,38 +276,16 @@ fn fault_08_calls_that_a_filter_refuses() {
         return;
     }
     let (_target, pid) = become_("itself");
-    let found =
-        after(|| seccomp::refuse(&[libc::SYS_process_vm_readv, libc::SYS_pidfd_open], libc::ENOSYS), pid);
+    let found = after(
+        || rights::seccomp::refuse(&[libc::SYS_process_vm_readv, libc::SYS_pidfd_open], libc::ENOSYS),
+        pid,
+    );
     assert_eq!(possible(&found), Purpose::ALL, "{found:#?}");
     assert!(detail(&found, "memory").contains("/proc/PID/mem is permitted; process_vm_readv says ENOSYS"));
     assert!(detail(&found, "pidfd").contains("pidfd_open says ENOSYS"));
 
-    let found = after(|| seccomp::refuse(&[libc::SYS_ptrace, libc::SYS_ioctl], libc::EPERM), pid);
+    let found = after(|| rights::seccomp::refuse(&[libc::SYS_ptrace, libc::SYS_ioctl], libc::EPERM), pid);
     fails(&found, "ptrace", "ptrace says EPERM: a seccomp filter", "SystemCallFilter");
     assert!(detail(&found, "pagemap scan").contains("PAGEMAP_SCAN says EPERM"));
     assert!(!possible(&found).contains(&Purpose::Enter));
-}
-
-#[allow(unsafe_code, reason = "installing a filter is a system call with a pointer")]
-mod seccomp {
-    /// Makes `calls` fail with `errno` in this thread, for good.
-    pub(super) fn refuse(calls: &[libc::c_long], errno: i32) {
-        const LOAD_WORD: u16 = 0x20;
-        const JUMP_IF_EQUAL: u16 = 0x15;
-        const RETURN: u16 = 0x06;
-        let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-        // The number of the call is the first word of `struct seccomp_data`.
-        let mut steps = vec![step(LOAD_WORD, 0, 0, 0)];
-        for call in calls {
-            steps.push(step(JUMP_IF_EQUAL, 0, 1, *call as u32));
-            steps.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32));
-        }
-        steps.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
-        let program = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
-        rustix::thread::set_no_new_privs(true).unwrap();
-        // SAFETY: `program` points to `steps`, `len` of them, and both live until the call returns;
-        // the kernel copies the filter and checks it.
-        let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
-        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
-    }
 }

@@ -21,6 +21,9 @@ something else. The finding that explains most bytes (or most growth, when there
 verdict; those marked *circumstance* never are, they name a cause or something to know beside it.
 ";
 
+/// Names that keep their small letter at the start of a sentence.
+const NAMES: [&str; 3] = ["glibc", "jemalloc", "pymalloc"];
+
 const RULES: &str = "crates/diagnose/src/rules";
 const THRESHOLDS: &str = "crates/diagnose/src/thresholds.rs";
 
@@ -39,8 +42,13 @@ pub(super) fn page(root: &Path) -> Result<Page> {
         let Some(rule) = rules.iter().find(|rule| makes(rule, code)) else {
             bail!("no file in {RULES} makes {code} (Code::{code:?})");
         };
+        let manual = manual(rule);
+        // Findings of one rule that follow each other share its text.
+        if text.ends_with(&manual) {
+            text.truncate(text.len() - manual.len() - 1);
+        }
         let circumstance = if code.decides() { "" } else { " (*circumstance*)" };
-        let _ = write!(text, "\n## {code}: {}{circumstance}\n\n{}", code.title(), manual(rule));
+        let _ = write!(text, "\n## {code}: {}{circumstance}\n\n{manual}", code.title());
     }
     let limits = root.join(THRESHOLDS);
     let limits = fs::read_to_string(&limits).with_context(|| format!("cannot read {}", limits.display()))?;
@@ -60,12 +68,22 @@ fn makes(rule: &str, code: Code) -> bool {
     })
 }
 
-/// The file's own first comment.
+/// The file's own first comment, without the codes that it begins with: they are the heading.
 fn manual(rule: &str) -> String {
-    rule.lines()
+    let text: String = rule
+        .lines()
         .map_while(|line| line.strip_prefix("//!"))
         .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
-        .collect()
+        .collect();
+    let body = match text.split_once(": ") {
+        Some((codes, body)) if codes.starts_with("SW") => body,
+        _ => &text,
+    };
+    if NAMES.iter().any(|name| body.starts_with(name)) {
+        return body.to_owned();
+    }
+    let mut letters = body.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 struct Threshold<'a> {
@@ -104,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_rule_makes_the_codes_outside_its_tests() {
-        let rule = "//! Manual.\n//!\n//! More.\n\nfn x() { Code::PinnedGlibc }\n#[cfg(test)]\nCode::Swap";
+        let rule = "//! SW102 to SW103: manual.\n//!\n//! More.\n\nfn x() { Code::PinnedGlibc }\n#[cfg(test)]\nCode::Swap";
         assert!(makes(rule, Code::PinnedGlibc));
         assert!(!makes(rule, Code::Swap));
         assert!(!makes("Code::SwapX", Code::Swap));

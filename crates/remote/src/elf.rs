@@ -289,3 +289,81 @@ fn read(file: &File, offset: u64, len: usize) -> Result<Vec<u8>, ElfError> {
     file.read_exact_at(&mut bytes, offset)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, SeekFrom, Write};
+    use std::ops::ControlFlow;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn with_bytes(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn visit_everything(file: File) -> usize {
+        let Ok(elf) = ElfFile::open(file) else { return 0 };
+        let mut count = 0;
+        elf.symbols(|_, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        for section in &elf.sections {
+            let _ = elf.contents(section);
+        }
+        let _ = elf.bias(0x1000, 0);
+        count
+    }
+
+    #[test]
+    fn an_honest_file() {
+        let elf = ElfFile::open(File::open(std::env::current_exe().unwrap()).unwrap()).unwrap();
+        assert!(elf.segments.iter().any(|segment| segment.executable && !segment.writable));
+        assert!(elf.section(".text").is_some());
+        assert!(visit_everything(elf.file().try_clone().unwrap()) > 100);
+    }
+
+    #[test]
+    fn a_sparse_file_that_claims_much_is_not_believed() {
+        let mut bytes = std::fs::read("/bin/true").unwrap();
+        // The section header table of 65535 entries begins at 1 GiB of a file of 1 TiB of zeros.
+        bytes[0x28..0x30].copy_from_slice(&(1_u64 << 30).to_le_bytes());
+        bytes[0x3c..0x3e].copy_from_slice(&u16::MAX.to_le_bytes());
+        let mut file = with_bytes(&bytes);
+        file.set_len(1 << 40).unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let elf = ElfFile::open(file).unwrap();
+        assert!(elf.sections.is_empty() && !elf.segments.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn no_file_makes_us_panic(
+            flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..40),
+            keep in any::<proptest::sample::Index>(),
+            in_headers in any::<bool>(),
+        ) {
+            let mut bytes = std::fs::read("/bin/true").unwrap();
+            let sections = u64::from_le_bytes(bytes[0x28..0x30].try_into().unwrap()) as usize;
+            for (index, byte) in flips {
+                // Half of the files are damaged where it hurts.
+                let at = match in_headers {
+                    true if byte % 2 == 0 => index.index(64 + 13 * 56),
+                    true => sections + index.index(bytes.len() - sections),
+                    false => index.index(bytes.len()),
+                };
+                bytes[at] = byte;
+            }
+            if !in_headers {
+                bytes.truncate(keep.index(bytes.len()));
+            }
+            visit_everything(with_bytes(&bytes));
+        }
+    }
+}

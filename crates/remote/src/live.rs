@@ -13,7 +13,7 @@ use slackwater_procfs::{Entry, Mounts, ProcError, Process, Root};
 
 use crate::backing::BackingFiles;
 use crate::modules::ElfFiles;
-use crate::page_states::{BATCH_PAGES, PageStates};
+use crate::page_states::{BATCH_PAGES, PageStates, holds_devices};
 use crate::transfer::{Pages, Progress, Transfer};
 use crate::{Denial, Frames, RemoteError};
 
@@ -240,7 +240,7 @@ impl Live {
         let after = self.mappings.partition_point(|mapping| mapping.range.start <= addr);
         let index = after.wrapping_sub(1);
         let mapping = self.mappings.get(index).filter(|mapping| mapping.range.contains(addr));
-        let is_device = mapping.is_some_and(|mapping| crate::page_states::holds_devices(mapping));
+        let is_device = mapping.is_some_and(holds_devices);
         if entry.is_present() {
             // Reading a device's memory can change the device.
             return match entry.is_ambiguous() {
@@ -364,7 +364,8 @@ fn resident_pieces(pages: &[Page], from: usize, class: Pages) -> Vec<std::ops::R
 /// A pidfd, or why there is none. Only a missing process is an error: all else works without.
 fn open_pidfd(pid: Pid) -> Result<(Option<OwnedFd>, Option<i32>), RemoteError> {
     let gone = || ProcError::Gone { pid };
-    let raw = rustix::process::Pid::from_raw(pid.0).filter(|_| pid.0 > 0).ok_or_else(gone)?;
+    // `from_raw` takes negative numbers for a fault of its caller.
+    let raw = rustix::process::Pid::from_raw(pid.0.max(0)).ok_or_else(gone)?;
     match rustix::process::pidfd_open(raw, PidfdFlags::empty()) {
         Ok(pidfd) => Ok((Some(pidfd), None)),
         Err(Errno::SRCH) => Err(gone().into()),

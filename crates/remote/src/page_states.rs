@@ -49,7 +49,10 @@ enum Backing {
 
 impl PageStates {
     pub(crate) fn new(pagemap: File, frames: Arc<Frames>) -> Self {
-        Self { pagemap, frames, claimed: Mutex::default(), scan_works: AtomicBool::new(true) }
+        let states = Self { pagemap, frames, claimed: Mutex::default(), scan_works: AtomicBool::new(true) };
+        // An empty range: nothing but whether the kernel knows the call is learnt.
+        let _ = states.scan(Range::default(), Categories::ZERO_PAGE, 0, &mut [Region::default()]);
+        states
     }
 
     /// Whether frame numbers are visible.

@@ -86,31 +86,31 @@ int main(int argc, char **argv) {
 "#;
 
 /// The maps of the program, by what was done to them.
-pub struct Spectrum {
-    pub target: Target,
-    pub holes: Range,
-    pub zeros: Range,
-    pub huge: Range,
-    pub shared: Range,
-    pub memfd: Range,
-    pub file: Range,
-    pub deleted: Range,
-    pub hidden: Range,
-    pub guarded: Range,
-    pub reserve: Range,
-    pub inherited: Range,
+pub(crate) struct Spectrum {
+    pub(crate) target: Target,
+    pub(crate) holes: Range,
+    pub(crate) zeros: Range,
+    pub(crate) huge: Range,
+    pub(crate) shared: Range,
+    pub(crate) memfd: Range,
+    pub(crate) file: Range,
+    pub(crate) deleted: Range,
+    pub(crate) hidden: Range,
+    pub(crate) guarded: Range,
+    pub(crate) reserve: Range,
+    pub(crate) inherited: Range,
     /// Its child, which shares all private memory with it.
-    pub child: slackwater_base::Pid,
+    pub(crate) child: slackwater_base::Pid,
     _files: tempfile::TempDir,
 }
 
 /// What page `page` of both files holds: 10 pages and 100 bytes of the eleventh.
-pub fn file_bytes() -> Vec<u8> {
+pub(crate) fn file_bytes() -> Vec<u8> {
     (0..10 * PAGE_SIZE + 100).map(|index| (index / PAGE_SIZE * 7 + index % 251) as u8).collect()
 }
 
 impl Spectrum {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let files = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let path = |name: &str| {
             let path = files.path().join(name);
@@ -142,7 +142,7 @@ impl Spectrum {
 
 /// What the kernel says of a process's memory, line by line. Not whether pages were looked at; and
 /// how many others share a page only where no stranger can: files are shared with every process.
-pub fn kernels_view(process: &Process) -> Vec<String> {
+pub(crate) fn kernels_view(process: &Process) -> Vec<String> {
     let line = |usage: Usage| {
         let own = (usage.rss_bytes == usage.anonymous_bytes).then_some((
             usage.pss_bytes,
@@ -159,7 +159,7 @@ pub fn kernels_view(process: &Process) -> Vec<String> {
 }
 
 /// The lines that differ.
-pub fn difference(before: &[String], after: &[String]) -> Vec<String> {
+pub(crate) fn difference(before: &[String], after: &[String]) -> Vec<String> {
     assert_eq!(before.len(), after.len());
     let pairs = before.iter().zip(after).filter(|(before, after)| before != after);
     pairs.map(|(before, after)| format!("{before} became {after}")).collect()

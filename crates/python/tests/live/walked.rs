@@ -7,14 +7,14 @@ use slackwater_python::{Interpreter, find};
 use slackwater_remote::Live;
 
 /// The Python of a process at rest, and the heap of each pymalloc in it.
-pub struct Walked {
-    pub python: Interpreter,
-    pub heaps: Vec<Heap>,
+pub(crate) struct Walked {
+    pub(crate) python: Interpreter,
+    pub(crate) heaps: Vec<Heap>,
 }
 
 impl Walked {
     /// Looks at a process at rest: nothing may be missing.
-    pub fn of(live: &Live) -> Self {
+    pub(crate) fn of(live: &Live) -> Self {
         let found = find(live, live).unwrap().expect("a python");
         assert_eq!(found.gaps, []);
         let python = found.value;
@@ -29,7 +29,7 @@ impl Walked {
 }
 
 /// Every resident byte of what the heap claims is in exactly one class of one arena.
-pub fn check_sums(live: &Live, heap: &Heap) {
+pub(crate) fn check_sums(live: &Live, heap: &Heap) {
     let resident = heap.claims.iter().map(|&claim| live.resident(claim).unwrap()).sum();
     assert_eq!(heap.ledger.total(), resident);
     assert_eq!(

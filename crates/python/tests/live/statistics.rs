@@ -1,13 +1,13 @@
 //! The walk of pymalloc against the interpreter's own statistics, to the byte, on every interpreter
 //! found.
 
-mod support;
-
+use crate::oracle::Statistics;
+use crate::planted::Planted;
+use crate::walked::Walked;
 use slackwater_base::{Class, PinReason};
 use slackwater_heap::Heap;
 use slackwater_python::Backend;
 use slackwater_testkit::interpreters;
-use support::{Planted, Statistics, Walked};
 
 /// Holds a heap to what the interpreter says of it. Where all memory is locked, resident bytes are
 /// all bytes; elsewhere some of those that were never written are absent.

@@ -1,10 +1,9 @@
 //! Which allocator serves objects, under each way of choosing one, on every interpreter found.
 
-mod support;
-
+use crate::planted::open;
+use crate::walked::Walked;
 use slackwater_python::Backend;
 use slackwater_testkit::{Interpreter, Program, interpreters};
-use support::{Walked, open};
 
 /// A choice, and what must be seen: the backend, whether the debug hooks are on, whether something
 /// else listens.

@@ -2,22 +2,22 @@
 
 /// One dump of pymalloc's own statistics.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Statistics {
-    pub arenas: u64,
-    pub arena_bytes: u64,
-    pub pools: u64,
-    pub live_blocks: u64,
-    pub live_bytes: u64,
-    pub available_bytes: u64,
-    pub unused_pool_bytes: u64,
-    pub header_bytes: u64,
-    pub quantization_bytes: u64,
-    pub alignment_bytes: u64,
+pub(crate) struct Statistics {
+    pub(crate) arenas: u64,
+    pub(crate) arena_bytes: u64,
+    pub(crate) pools: u64,
+    pub(crate) live_blocks: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) available_bytes: u64,
+    pub(crate) unused_pool_bytes: u64,
+    pub(crate) header_bytes: u64,
+    pub(crate) quantization_bytes: u64,
+    pub(crate) alignment_bytes: u64,
 }
 
 impl Statistics {
     /// The numbers of a complete dump.
-    pub fn parse(dump: &str) -> Option<Self> {
+    pub(crate) fn parse(dump: &str) -> Option<Self> {
         let value = |label: &str| {
             let line = dump.lines().find(|line| line.contains(label) && line.contains('='))?;
             line.rsplit('=').next()?.trim().replace(',', "").parse().ok()

@@ -7,19 +7,19 @@ use slackwater_procfs::Root;
 use slackwater_remote::Live;
 use slackwater_testkit::{Interpreter, Program, Target};
 
-use super::Statistics;
+use crate::oracle::Statistics;
 
 /// A running `planted/objects.py`.
-pub struct Planted {
+pub(crate) struct Planted {
     target: Target,
     /// Whether all its memory is locked, hence resident.
-    pub locked: bool,
+    pub(crate) locked: bool,
 }
 
 impl Planted {
     /// Starts it under `interpreter`, with environment variables.
-    pub fn start(interpreter: &Interpreter, variables: &[(&str, &str)]) -> Self {
-        let source = include_str!("../planted/objects.py");
+    pub(crate) fn start(interpreter: &Interpreter, variables: &[(&str, &str)]) -> Self {
+        let source = include_str!("programs/objects.py");
         let mut program = Program::python(interpreter, "objects", source).unwrap();
         for (name, value) in variables {
             program = program.env(name, value);
@@ -30,17 +30,17 @@ impl Planted {
     }
 
     /// Plants 60,000 objects.
-    pub fn plant(&mut self) {
+    pub(crate) fn plant(&mut self) {
         self.command("p");
     }
 
     /// Drops 99 of each 100.
-    pub fn thin_out(&mut self) {
+    pub(crate) fn thin_out(&mut self) {
         self.command("t");
     }
 
     /// What the interpreter says about its own heap, which stays so until the next command.
-    pub fn statistics(&mut self) -> Statistics {
+    pub(crate) fn statistics(&mut self) -> Statistics {
         self.command("s");
         // What the last dump said after its total is still to be read.
         let mut line = String::new();
@@ -58,7 +58,7 @@ impl Planted {
     }
 
     /// Its memory.
-    pub fn open(&self) -> Live {
+    pub(crate) fn open(&self) -> Live {
         open(&self.target)
     }
 
@@ -79,6 +79,6 @@ impl Planted {
 }
 
 /// The memory of a target.
-pub fn open(target: &Target) -> Live {
+pub(crate) fn open(target: &Target) -> Live {
     Live::open(&Root::host(), target.pid()).unwrap()
 }

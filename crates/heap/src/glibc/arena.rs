@@ -16,7 +16,7 @@ use super::fast;
 use super::marks::Marks;
 use super::pages::Pages;
 use super::params::Params;
-use super::state::{State, await_unlocked};
+use super::state::State;
 use super::tally::{TopRule, top_of};
 use super::tile::Tiler;
 use crate::{Arena, ArenaKind, GlibcArena};
@@ -59,52 +59,60 @@ struct Pass {
     unbalanced: Option<&'static str>,
 }
 
-/// Reads the arena at `addr`. `caches` were read a moment ago; they are read again with each retry.
-pub(super) fn read(
-    common: &Common,
+/// An arena that is being read, over as many passes as it takes.
+pub(super) struct Reading {
     addr: Addr,
     kind: ArenaKind,
-    caches: &Caches,
-    taken: &[Range],
-) -> Result<Read, Broken> {
-    let mut last: Option<Pass> = None;
-    let mut failure = Broken::Unbalanced("it was not read");
-    let mut differing_bytes = None;
-    let mut retries = 0;
-    let mut fresh;
-    let mut caches = caches;
-    loop {
-        match pass(common, addr, kind, caches, taken) {
+    last: Option<Pass>,
+    differing_bytes: Option<u64>,
+    failure: Broken,
+    n_passes: u32,
+}
+
+impl Reading {
+    pub(super) const fn new(addr: Addr, kind: ArenaKind) -> Self {
+        let failure = Broken::Unbalanced("it was not read");
+        Self { addr, kind, last: None, differing_bytes: None, failure, n_passes: 0 }
+    }
+
+    /// Makes one pass with `caches` as they are now, outside of what is `taken`. The arena's books,
+    /// if they balance.
+    pub(super) fn try_once(
+        &mut self,
+        common: &Common,
+        caches: &Caches,
+        taken: &[Range],
+    ) -> Result<Option<Read>, Broken> {
+        self.n_passes += 1;
+        match pass(common, self.addr, self.kind, caches, taken) {
             Ok(mut pass) => {
-                pass.arena.retries = retries;
+                pass.arena.retries = self.n_passes - 1;
                 if pass.unbalanced.is_none() {
-                    return Ok(accepted(pass, None));
+                    return Ok(Some(accepted(pass, None)));
                 }
-                differing_bytes = last.as_ref().map(|last| last.digests.differing_bytes(&pass.digests));
-                last = Some(pass);
+                self.differing_bytes =
+                    self.last.as_ref().map(|last| last.digests.differing_bytes(&pass.digests));
+                self.last = Some(pass);
             }
             Err(error) if error.is_final() => return Err(error),
-            Err(error) => {
-                let may_pass = error.may_pass();
-                failure = error;
-                if !may_pass {
-                    break;
-                }
-            }
+            Err(error) => self.failure = error,
         }
-        let is_long = last.as_ref().is_some_and(|pass| pass.extents.bytes() > LONG_BYTES);
-        if retries == MAX_RETRIES || (is_long && retries > 0) {
-            break;
+        Ok(None)
+    }
+
+    /// Whether another pass may fare better.
+    pub(super) fn is_worth_another(&self) -> bool {
+        let is_long = self.last.as_ref().is_some_and(|pass| pass.extents.bytes() > LONG_BYTES);
+        self.failure.may_pass() && self.n_passes <= MAX_RETRIES && !(is_long && self.n_passes > 1)
+    }
+
+    /// The best that the passes made so far allow to be said.
+    pub(super) fn give_up(self, common: &Common, taken: &[Range]) -> Result<Read, Broken> {
+        match (self.last, self.differing_bytes) {
+            (Some(pass), Some(bytes)) => Ok(accepted(pass, Some(bytes))),
+            _ => unexplained(common, self.addr, self.kind, self.n_passes - 1, &self.failure, taken),
         }
-        retries += 1;
-        await_unlocked(common.memory, addr, 32 << retries);
-        fresh = common.caches();
-        caches = &fresh;
     }
-    if let (Some(pass), Some(bytes)) = (last, differing_bytes) {
-        return Ok(accepted(pass, Some(bytes)));
-    }
-    unexplained(common, addr, kind, retries, &failure, taken)
 }
 
 fn accepted(pass: Pass, differing_bytes: Option<u64>) -> Read {
@@ -118,7 +126,7 @@ fn accepted(pass: Pass, differing_bytes: Option<u64>) -> Read {
             format!("{cause}: it kept changing, so that up to {bytes} bytes may be in the wrong class"),
         ));
         if let Some(glibc) = &mut arena.glibc {
-            glibc.uncertain_bytes = bytes;
+            glibc.uncertain_bytes = bytes.max(glibc.uncertain_bytes);
         }
     }
     Read { arena, claims: pass.extents.0.iter().map(|extent| extent.range).collect(), gap }
@@ -198,14 +206,15 @@ fn pass(
     }
     let mut links = state.links();
     links.join(tiler.tally.links);
-    let expected = marks.expected(|at| extents.contains(at));
     let unbalanced = if !links.balance() {
         Some("the free chunks are not those in its bins")
-    } else if tiler.hits.n_met != expected {
-        Some("chunks in fast bins or thread caches are not chunks of the heap")
+    } else if tiler.hits.n_fast != marks.n_fast() {
+        Some("the fast bins hold what is no chunk of the heap")
     } else {
         None
     };
+    // Caches change without their arena: what was parked a moment ago may be in use again.
+    let is_settled = tiler.hits.n_cached == marks.n_cached(|at| extents.contains(at));
     let tally = tiler.tally;
     let top = extents.0.iter().find_map(|extent| {
         let range = Range::new(extent.top?, extent.range.end);
@@ -217,7 +226,7 @@ fn pass(
         cached: tally.cached,
         largest_free_bytes: tally.largest_free_bytes,
         top,
-        uncertain_bytes: 0,
+        uncertain_bytes: if is_settled { 0 } else { tally.cached.bytes },
     };
     let arena = Arena {
         mapped_bytes: extents.bytes(),

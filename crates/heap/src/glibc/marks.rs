@@ -26,20 +26,26 @@ impl Marks {
         Some(Self { fast, cached, own })
     }
 
-    /// How many of the chunks must be met on a walk over what `is_inside` says.
-    pub(super) fn expected(&self, is_inside: impl Fn(Addr) -> bool) -> u64 {
-        let count = |list: &[Addr]| list.iter().filter(|addr| is_inside(**addr)).count() as u64;
-        count(&self.fast) + count(&self.cached) + count(&self.own)
+    /// How many fast chunks there are: a walk over their arena meets all of them.
+    pub(super) const fn n_fast(&self) -> usize {
+        self.fast.len()
+    }
+
+    /// How many chunks of caches lie where `is_inside` says: a walk meets all of them, unless a
+    /// thread has emptied its cache since.
+    pub(super) fn n_cached(&self, is_inside: impl Fn(Addr) -> bool) -> usize {
+        self.cached.iter().chain(&self.own).filter(|addr| is_inside(**addr)).count()
     }
 }
 
-/// How far a walk has come in the lists, and how many of their chunks it met.
+/// How far a walk has come in the lists, and how many chunks of each kind it met.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Cursor {
     fast: usize,
     cached: usize,
     own: usize,
-    pub(super) n_met: u64,
+    pub(super) n_fast: usize,
+    pub(super) n_cached: usize,
 }
 
 impl Cursor {
@@ -52,23 +58,27 @@ impl Cursor {
 
     /// What the chunk at `at`, which looks in use, is. `at` never decreases from call to call.
     pub(super) fn usage(&mut self, marks: &Marks, at: Addr) -> Use {
-        let mut meets = |list: &[Addr], index: &mut usize| {
-            while list.get(*index).is_some_and(|addr| *addr < at) {
-                *index += 1;
-            }
-            let met = list.get(*index) == Some(&at);
-            *index += usize::from(met);
-            self.n_met += u64::from(met);
-            met
-        };
-        if meets(&marks.fast, &mut self.fast) {
+        if meets(&marks.fast, &mut self.fast, at) {
+            self.n_fast += 1;
             Use::Fast
-        } else if meets(&marks.cached, &mut self.cached) {
+        } else if meets(&marks.cached, &mut self.cached, at) {
+            self.n_cached += 1;
             Use::Cached
-        } else if meets(&marks.own, &mut self.own) {
+        } else if meets(&marks.own, &mut self.own, at) {
+            self.n_cached += 1;
             Use::Own
         } else {
             Use::Live
         }
     }
+}
+
+/// Whether the next in `list` from `index` on that is not below `at` is at `at`.
+fn meets(list: &[Addr], index: &mut usize, at: Addr) -> bool {
+    while list.get(*index).is_some_and(|addr| *addr < at) {
+        *index += 1;
+    }
+    let met = list.get(*index) == Some(&at);
+    *index += usize::from(met);
+    met
 }

@@ -3,7 +3,7 @@
 use slackwater_base::Addr;
 use slackwater_layout::glibc::state::{N_BINS, NONCONTIGUOUS, StateLayout};
 use slackwater_layout::{Field, glibc::state::N_FASTBINS};
-use slackwater_memory::{Memory, MemoryError, MemoryExt};
+use slackwater_memory::{Memory, MemoryError};
 
 use super::links::Links;
 
@@ -80,15 +80,5 @@ impl State {
     /// The arena's lock.
     pub(super) fn lock(&self) -> Addr {
         self.layout.lock.of(self.addr)
-    }
-}
-
-/// Waits, within bounds, for a moment in which nobody holds the lock at `lock`.
-pub(super) fn await_unlocked(memory: &dyn Memory, lock: Addr, n_looks: u32) {
-    for _ in 0..n_looks {
-        if matches!(memory.read_u32(lock), Ok(0) | Err(_)) {
-            return;
-        }
-        std::thread::yield_now();
     }
 }

@@ -84,6 +84,13 @@ impl<'a> Tiler<'a> {
         }
     }
 
+    /// The links of the chunk at `at`, if it is in a bin.
+    fn links(&self, at: Addr) -> Result<(Addr, Addr), Broken> {
+        let next = self.view.word(chunk::FD.of(at))?;
+        let previous = self.view.word(chunk::BK.of(at))?;
+        Ok((Addr(next), Addr(previous)))
+    }
+
     fn checkpoint(&self, at: Addr) -> Checkpoint {
         Checkpoint { at, tally: self.tally, hits: self.hits, digests: self.digests.mark() }
     }
@@ -112,14 +119,15 @@ impl<'a> Tiler<'a> {
                 return Err(Broken::torn(at, "a chunk of impossible size"));
             }
             let next = at + bytes;
-            // Links are taken while the window still holds them.
-            let links = (self.view.word(chunk::FD.of(at)), self.view.word(chunk::BK.of(at)));
             let has_next = self.view.has_header(next);
+            let mut links = None;
             if !has_next {
                 if n_chunks > 0 {
                     return Ok(Step::Window { at, n_chunks });
                 }
-                // The window holds nothing but this chunk: the next header is read on its own.
+                // The window holds nothing but this chunk: its links are taken, and the next header
+                // is read on its own.
+                links = Some(self.links(at));
                 self.view.load(next, 0)?;
             }
             let after = self.view.word(chunk::SIZE.of(next))?;
@@ -131,7 +139,8 @@ impl<'a> Tiler<'a> {
                 if self.view.word(next)? != bytes {
                     return Err(Broken::torn(next, "a free chunk whose end does not know its size"));
                 }
-                Use::Free { next: Addr(links.0?), previous: Addr(links.1?) }
+                let (next, previous) = links.unwrap_or_else(|| self.links(at))?;
+                Use::Free { next, previous }
             };
             self.digests.add(at, next, head ^ (after & chunk::PREV_INUSE) << 3);
             self.tally.chunk(&self.view, at, bytes, usage)?;

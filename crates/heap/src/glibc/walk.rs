@@ -1,11 +1,13 @@
 //! The walk as a whole: which glibc, then every arena, then the mapped chunks.
 
+use std::time::Duration;
+
 use slackwater_base::{Gap, Partial, PinnedBy, Range, Tid};
 use slackwater_layout::glibc::state::StateLayout;
 use slackwater_layout::glibc::{DISTINCT_MINORS, NEWEST_MINOR, OLDEST_MINOR, Release};
 use slackwater_memory::{Memory, MemoryError, MemoryExt};
 
-use super::arena::{self, Common};
+use super::arena::{self, Common, Reading};
 use super::banner::stated_release;
 use super::broken::Broken;
 use super::caches::{self, Locator};
@@ -16,6 +18,9 @@ use super::mapped;
 use super::params::{self, Params};
 use super::threads;
 use crate::{Allocator, ArenaKind, Blocks, GlibcVersion, Heap};
+
+/// How long to wait before arenas are read again for the first time; doubled for each time after.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads glibc malloc's heap. `threads` are the target's live threads, whose caches are looked for.
 ///
@@ -165,7 +170,6 @@ fn thread_areas(areas: &[DataArea], library: &DataArea) -> Vec<DataArea> {
 }
 
 fn read_heap(common: &Common, found: &Found, gaps: &mut Vec<Gap>) -> Result<Heap, GlibcError> {
-    let caches = common.caches();
     let mut heap = Heap {
         allocator: Allocator::Glibc {
             version: GlibcVersion { major: 2, minor: common.release.minor },
@@ -177,14 +181,39 @@ fn read_heap(common: &Common, found: &Found, gaps: &mut Vec<Gap>) -> Result<Heap
         live: Blocks::default(),
         claims: Vec::new(),
     };
-    for (index, &addr) in found.arenas.iter().enumerate() {
-        let kind = if index == 0 { ArenaKind::Main } else { ArenaKind::Secondary };
-        let read = arena::read(common, addr, kind, &caches, &heap.claims).map_err(cause)?;
-        enter(&mut heap, read, gaps);
+    let mut caches = common.caches();
+    let mut readings: Vec<Reading> = (0..)
+        .zip(&found.arenas)
+        .map(|(index, &addr)| {
+            Reading::new(addr, if index == 0 { ArenaKind::Main } else { ArenaKind::Secondary })
+        })
+        .collect();
+    // Arenas that were caught in mid-change are read again in rounds, each after a longer pause:
+    // a thread that was preempted in there needs its time to get out.
+    let mut pause = FIRST_PAUSE;
+    while !readings.is_empty() {
+        let mut unsettled = Vec::new();
+        for mut reading in readings {
+            if let Some(read) = reading.try_once(common, &caches, &heap.claims).map_err(cause)? {
+                enter(&mut heap, read, gaps);
+            } else if reading.is_worth_another() {
+                unsettled.push(reading);
+            } else {
+                let read = reading.give_up(common, &heap.claims).map_err(cause)?;
+                enter(&mut heap, read, gaps);
+            }
+        }
+        readings = unsettled;
+        if !readings.is_empty() {
+            std::thread::sleep(pause);
+            pause *= 2;
+            caches = common.caches();
+        }
     }
     let claims = heap.claims.clone();
     let read = mapped::read(common, &claims, &caches)?;
     enter(&mut heap, read, gaps);
+    heap.arenas.sort_by_key(|arena| arena.kind);
     heap.ledger = arena::total(&heap.arenas);
     for arena in &heap.arenas {
         heap.pinned_by += &arena.pinned_by;

@@ -1,7 +1,7 @@
 //! A planted program, walked, and what glibc inside it says.
 
 use slackwater_base::{Class, Gap, PinReason, Range};
-use slackwater_heap::{ArenaKind, Heap, glibc};
+use slackwater_heap::{Arena, ArenaKind, Heap, glibc};
 use slackwater_memory::MemoryExt;
 use slackwater_procfs::Root;
 use slackwater_remote::Live;
@@ -95,7 +95,8 @@ impl Walked {
     pub(crate) fn whole(target: &Target) -> Self {
         let walked = Self::new(target);
         assert_eq!(walked.gaps, []);
-        assert!(walked.heap.arenas.iter().all(|arena| arena.retries == 0), "a target at rest");
+        let is_sure = |arena: &Arena| arena.glibc.is_some_and(|glibc| glibc.uncertain_bytes == 0);
+        assert!(walked.heap.arenas.iter().all(|arena| arena.retries == 0 && is_sure(arena)));
         walked
     }
 

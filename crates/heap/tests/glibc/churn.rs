@@ -1,0 +1,40 @@
+//! Targets that change while they are read.
+
+use slackwater_base::Class;
+use slackwater_heap::{ArenaKind, glibc};
+use slackwater_procfs::Root;
+use slackwater_remote::Live;
+
+use crate::held::program;
+
+#[test]
+fn threads_that_allocate_flat_out() {
+    let target = program("churn", include_str!("../planted/churn.c")).arg("4").spawn().unwrap();
+    let mut retries = 0;
+    for _ in 0..8 {
+        let live = Live::open(&Root::host(), target.pid()).unwrap();
+        let partial = glibc::walk(&live, &live.threads().unwrap()).unwrap().unwrap();
+        for arena in partial.value.arenas.iter().filter(|arena| arena.kind == ArenaKind::Secondary) {
+            let gap = partial.gaps.iter().find(|gap| gap.subject.contains(&arena.addr.to_string()));
+            let resident = arena.ledger.total().process;
+            match arena.glibc {
+                // Accepted as balanced, or with a bound that a gap states.
+                Some(glibc) => {
+                    assert_eq!(arena.ledger[Class::Unexplained].process, 0);
+                    let bound = format!("up to {} bytes", glibc.uncertain_bytes);
+                    assert!(gap.is_none_or(|gap| gap.cause.contains(&bound)), "{gap:?} names {bound}");
+                    // Four threads hold half a thousand blocks each; one in sixteen is large.
+                    let error = glibc.uncertain_bytes;
+                    assert!(arena.live.count < 4 * 4096 || error > 0, "{} live blocks", arena.live.count);
+                    assert!(resident > 0 && arena.mapped_bytes >= glibc.uncertain_bytes);
+                }
+                None => {
+                    assert!(gap.is_some(), "an arena without books has a gap");
+                    assert_eq!(arena.ledger[Class::Unexplained].process, resident);
+                }
+            }
+            retries += arena.retries;
+        }
+    }
+    assert!(retries > 0, "a target that hard at work is caught in mid-change");
+}

@@ -108,10 +108,14 @@ impl Reading {
 
     /// The best that the passes made so far allow to be said.
     pub(super) fn give_up(self, common: &Common, taken: &[Range]) -> Result<Read, Broken> {
+        let mut failure = self.failure;
         match (self.last, self.differing_bytes) {
-            (Some(pass), Some(bytes)) => Ok(accepted(pass, Some(bytes))),
-            _ => unexplained(common, self.addr, self.kind, self.n_passes - 1, &self.failure, taken),
+            (Some(pass), Some(bytes)) if bytes > 0 => return Ok(accepted(pass, Some(bytes))),
+            // Nothing moved, and still the books do not balance: the heap is corrupt.
+            (Some(pass), _) => failure = Broken::Unbalanced(pass.unbalanced.unwrap_or_default()),
+            (None, _) => {}
         }
+        unexplained(common, self.addr, self.kind, self.n_passes - 1, &failure, taken)
     }
 }
 

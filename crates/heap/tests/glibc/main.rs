@@ -3,6 +3,7 @@
 
 mod books;
 mod churn;
+mod corrupt;
 mod held;
 mod roots;
 mod trim;

@@ -1,0 +1,185 @@
+//! Recorded heaps, whole and with words of them overwritten: no panic, no endless walk, and books
+//! that still account for every byte they claim.
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use slackwater_base::{Addr, Class, PAGE_SIZE, Range, Tid};
+use slackwater_heap::{ArenaKind, glibc};
+use slackwater_memory::{Image, Kind, Mapping, Memory, MemoryError, MemoryExt, Page};
+use slackwater_remote::Live;
+
+use crate::held::{Books, Walked, program};
+
+/// A heap at rest, and the words of it that a walk depends on.
+struct Recording {
+    image: Image,
+    threads: Vec<Tid>,
+    words: Vec<Addr>,
+    books: Books,
+}
+
+static RECORDING: LazyLock<Recording> = LazyLock::new(|| {
+    let mut target = program("small", include_str!("../planted/small.c")).spawn().unwrap();
+    let walked = Walked::whole(&target);
+    let image = record(&walked.live);
+    let words = telling_words(&image);
+    let threads = walked.live.threads().unwrap();
+    Recording { image, threads, words, books: Books::of_glibc(&mut target) }
+});
+
+/// Copies all writable private memory.
+fn record(live: &Live) -> Image {
+    let mut image = Image::new();
+    let mut absent = Vec::new();
+    let is_recorded = |mapping: &&Mapping| {
+        mapping.is_anonymous_data() || (mapping.file().is_some() && mapping.access.write)
+    };
+    for mapping in live.mappings().iter().filter(is_recorded) {
+        let mut bytes = vec![0; mapping.range.len() as usize];
+        live.read(mapping.range.start, &mut bytes).unwrap();
+        image = image.map(mapping.range.start, bytes, mapping.kind.clone());
+        let mut pages = Vec::new();
+        live.pages(mapping.range, &mut pages).unwrap();
+        let starts = (0..).map(|index| mapping.range.start + index * PAGE_SIZE);
+        absent.extend(starts.zip(&pages).filter(|(_, page)| !page.is_resident()).map(|(at, _)| at));
+    }
+    for page in absent {
+        image.set_pages(Range::sized(page, 1), Page::ABSENT);
+    }
+    image
+}
+
+/// Words that are neither zero nor the blocks' filling: sizes, links, counts, pointers.
+fn telling_words(image: &Image) -> Vec<Addr> {
+    let mut words = Vec::new();
+    for mapping in image.mappings() {
+        let mut at = mapping.range.start;
+        while at < mapping.range.end {
+            if !matches!(image.read_u64(at), Ok(0 | 0x5555_5555_5555_5555) | Err(_)) {
+                words.push(at);
+            }
+            at = at + 8;
+        }
+    }
+    words
+}
+
+#[test]
+fn a_recording_reads_as_the_process_did() {
+    let recording = &*RECORDING;
+    let partial = glibc::walk(&recording.image, &recording.threads).unwrap().unwrap();
+    assert_eq!(partial.gaps, []);
+    assert_eq!(Books::of_walk(&partial.value), recording.books);
+}
+
+#[test]
+fn headers_on_swap_leave_a_gap() {
+    let recording = &*RECORDING;
+    let mut image = recording.image.clone();
+    let heap = image.mappings().iter().find(|mapping| mapping.kind == Kind::Heap).unwrap().range;
+    image.set_pages(Range::sized(heap.start + 2 * PAGE_SIZE, 1), Page::SWAPPED);
+    let partial = glibc::walk(&image, &recording.threads).unwrap().unwrap();
+    assert!(partial.gaps.iter().any(|gap| gap.cause.contains("swapped out")), "{:?}", partial.gaps);
+    let main = partial.value.arenas.iter().find(|arena| arena.kind == ArenaKind::Main).unwrap();
+    assert_eq!(main.ledger[Class::Unexplained], main.ledger.total());
+    let secondary = partial.value.arenas.iter().filter(|arena| arena.kind == ArenaKind::Secondary);
+    assert_eq!(secondary.filter(|arena| arena.glibc.is_some()).count(), 2, "the others are read");
+}
+
+#[test]
+fn data_on_swap_is_an_answer() {
+    let recording = &*RECORDING;
+    let mut image = recording.image.clone();
+    let data: Vec<Range> = image
+        .mappings()
+        .iter()
+        .filter(|mapping| mapping.file().is_some())
+        .map(|mapping| mapping.range)
+        .collect();
+    for range in data {
+        image.set_pages(range, Page::SWAPPED);
+    }
+    let error = glibc::walk(&image, &recording.threads).unwrap_err();
+    assert!(matches!(error, glibc::GlibcError::Memory(MemoryError::Swapped(_))), "{error:?}");
+}
+
+#[test]
+fn a_heap_that_balances_no_more_is_unexplained() {
+    let recording = &*RECORDING;
+    let whole = glibc::walk(&recording.image, &recording.threads).unwrap().unwrap().value;
+    let main = whole.arenas.iter().find(|arena| arena.kind == ArenaKind::Main).unwrap();
+    let claim =
+        whole.claims.iter().find(|claim| claim.contains(main.glibc.unwrap().top.unwrap().range.start));
+    let first_free = first_free_chunk(&recording.image, *claim.unwrap());
+    // Its link forward leads to itself: the list is no list.
+    let mut image = recording.image.clone();
+    image.poke(first_free + 16, &first_free.0.to_le_bytes());
+    let partial = glibc::walk(&image, &recording.threads).unwrap().unwrap();
+    assert_eq!(partial.gaps.len(), 1, "{:?}", partial.gaps);
+    assert_eq!(partial.gaps[0].cause, "the free chunks are not those in its bins");
+    let main = partial.value.arenas.iter().find(|arena| arena.kind == ArenaKind::Main).unwrap();
+    assert_eq!(main.ledger[Class::Unexplained], main.ledger.total());
+    assert_eq!(partial.value.ledger.total(), whole.ledger.total(), "nothing is lost");
+}
+
+fn first_free_chunk(image: &Image, extent: Range) -> Addr {
+    let mut at = extent.start;
+    loop {
+        let next = at + (image.read_u64(at + 8).unwrap() & !7);
+        if image.read_u64(next + 8).unwrap() & 1 == 0 {
+            return at;
+        }
+        at = next;
+    }
+}
+
+/// What to write over a word.
+#[derive(Clone, Debug)]
+enum Harm {
+    Flip(u32),
+    Value(u64),
+    /// The address of another such word, less a header.
+    Link(prop::sample::Index),
+    Grow(u32),
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    prop_oneof![
+        (0..64_u32).prop_map(Harm::Flip),
+        prop_oneof![Just(0), Just(u64::MAX), Just(1), Just(0x21), Just(1 << 47), any::<u64>()]
+            .prop_map(Harm::Value),
+        any::<prop::sample::Index>().prop_map(Harm::Link),
+        (0..60_u32).prop_map(Harm::Grow),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn harm_is_survived(harms in prop::collection::vec((any::<prop::sample::Index>(), harm()), 1..12)) {
+        let recording = &*RECORDING;
+        let mut image = recording.image.clone();
+        for (place, harm) in &harms {
+            let at = *place.get(&recording.words);
+            let word = image.read_u64(at).unwrap();
+            let value = match harm {
+                Harm::Flip(bit) => word ^ 1 << bit,
+                Harm::Value(value) => *value,
+                Harm::Link(other) => other.get(&recording.words).0 & !15,
+                Harm::Grow(bit) => word.wrapping_add(1 << bit),
+            };
+            image.poke(at, &value.to_le_bytes());
+        }
+        let began = std::time::Instant::now();
+        let walked = glibc::walk(&image, &recording.threads);
+        prop_assert!(began.elapsed().as_secs() < 10, "bounded: {:?}", began.elapsed());
+        if let Ok(Some(partial)) = walked {
+            let heap = partial.value;
+            prop_assert!(heap.claims.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            let resident: u64 = heap.claims.iter().map(|claim| image.resident(*claim).unwrap().process).sum();
+            prop_assert_eq!(heap.ledger.total().process, resident);
+        }
+    }
+}

@@ -26,8 +26,8 @@ pub(crate) enum Fit {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Candidate {
     pub(crate) tid: Tid,
-    /// Where it is blocked; `None` for a running thread.
-    pub(crate) pc: Option<Addr>,
+    /// Its program counter and stack pointer; `None` for a running thread.
+    pub(crate) blocked: Option<(Addr, Addr)>,
 }
 
 /// The threads worth trying, best first.
@@ -44,11 +44,13 @@ pub(crate) fn candidates(process: &Process) -> Vec<Candidate> {
             }
             // What cannot be seen is treated like a running thread.
             let syscall = process.task_syscall(tid).unwrap_or(Syscall::Running);
-            let pc = match syscall {
-                Syscall::Call { pc, .. } | Syscall::Blocked { pc, .. } => Some(Addr(pc)),
+            let blocked = match syscall {
+                Syscall::Call { pc, stack, .. } | Syscall::Blocked { pc, stack } => {
+                    Some((Addr(pc), Addr(stack)))
+                }
                 Syscall::Running => None,
             };
-            Some((fit(&syscall), tid == main, Candidate { tid, pc }))
+            Some((fit(&syscall), tid == main, Candidate { tid, blocked }))
         })
         .collect();
     threads.sort_unstable_by_key(|(fit, is_main, candidate)| (*fit, *is_main, candidate.tid));

@@ -20,6 +20,8 @@ use crate::sys;
 /// Largest file that is read for its unwind information. The largest libraries in use (machine
 /// learning) are near it; their threads are then refused, not their process.
 const LARGEST_FILE: u64 = 1 << 30;
+/// Most bytes of a stack that are looked through for code addresses.
+const STACK_SCANNED: u64 = 1 << 20;
 /// Largest vdso. Real ones have one or two pages.
 const LARGEST_VDSO: u64 = 64 << 10;
 
@@ -106,6 +108,21 @@ impl<'a> Code<'a> {
             self.load(*index);
         }
         !wanted.is_empty()
+    }
+
+    /// Loads every module that a word of the stack at `sp` points into: all that a walk of it will
+    /// need, and perhaps a few more. Saves the thread from being stopped only to learn that.
+    pub(crate) fn load_for_stack(&mut self, sp: Addr) {
+        let Some(index) = self.mapping_at(sp) else { return };
+        let mut words = vec![0; self.mappings[index].range.end.offset_from(sp).min(STACK_SCANNED) as usize];
+        if sys::read_memory(self.memory, sp, &mut words).is_err() {
+            return;
+        }
+        for word in words.as_chunks().0 {
+            // Notes it as wanted; the word may as well be no code address at all.
+            let _ = self.module_at(Addr(u64::from_le_bytes(*word)));
+        }
+        self.load_wanted();
     }
 
     fn load(&mut self, index: usize) {

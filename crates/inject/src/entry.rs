@@ -10,19 +10,18 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::time::{Duration, Instant};
 
-use slackwater_base::{Addr, PAGE_SIZE, Range, Tid};
+use slackwater_base::{Addr, PAGE_SIZE, Pid, Range, Tid};
 use slackwater_memory::FileId;
-use slackwater_procfs::{Process, Status};
+use slackwater_procfs::{Process, State, Status};
 
 use crate::call::{Options, Outcome, Point};
 use crate::code::Code;
 use crate::error::{InjectError, Unsafe};
 use crate::frame::{Announce, Chain, Gadgets, Home, Step};
-use crate::regs::{Interrupted, Registers, SYSCALL_INSTRUCTION};
-use crate::safe_point::prove;
+use crate::regs::Registers;
 use crate::stack::{self, Words};
 use crate::stop::{self, StopError, Stopped};
-use crate::{sys, xstate};
+use crate::{resume, safe_point, sys, xstate};
 
 /// Stack that must be left below the frames for the calls themselves. `malloc_trim` needs under 1
 /// KiB, jemalloc's purge a few; the rest is margin for what they call.
@@ -79,23 +78,25 @@ impl Entry<'_> {
         let stop_by = deadline.min(Instant::now() + STOP_WITHIN);
         let mut stopped = Stopped::stop(tid, stop_by).map_err(|error| match error {
             StopError::Thread(reason) => Halt::Refused(reason),
-            StopError::Denied(source) => Halt::Failed(self.denied(tid, source)),
+            StopError::Denied(source) => self.denied(tid, source),
         })?;
         self.reach(Point::Stopped)?;
 
         let registers = stopped.registers().map_err(|_| Unsafe::Not64Bit)?;
         let status = self.process.task_status(tid).map_err(|_| Unsafe::Ended)?;
         stopped.hide_interruption(&registers, &status);
-        let home = self.home(tid, &registers, &status)?;
-        let signal_mask = self.signal_mask(tid, &home)?;
-        let vector_state = xstate::for_signal_frame(
-            &sys::vector_state(tid).map_err(|_| Unsafe::VectorState)?,
-            sys::vector_component,
-        )
-        .ok_or(Unsafe::VectorState)?;
+        Self::check_mode(&registers, &status)?;
+        let vector_state = sys::vector_state(tid).map_err(|_| Unsafe::VectorState)?;
         self.reach(Point::Read)?;
 
-        let chain = self.prove_and_build(&registers, &home, signal_mask, &vector_state, &status)?;
+        let (stack, entered) = self.prove(&registers)?;
+        let home = resume::home(self.memory, tid, &registers, &status, entered)?;
+        let announce = announce_for(&status);
+        let signal_mask = Self::signal_mask(tid, &home, announce)?;
+        let vector_state =
+            xstate::for_signal_frame(&vector_state, sys::vector_component).ok_or(Unsafe::VectorState)?;
+        let home = Home { registers: &home, signal_mask, vector_state: &vector_state };
+        let chain = self.build(home, stack, announce)?;
         self.reach(Point::Proven)?;
 
         sys::write_memory(self.memory, chain.base, &chain.bytes)
@@ -108,107 +109,41 @@ impl Entry<'_> {
             .map_err(|source| Halt::Failed(InjectError::Commit { tid, source }))?;
         // Giving up here ends only the waiting.
         let _ = (self.options.probe)(Point::Released);
-        Ok(Release { tid, stopped, at, announce: announce_for(&status), chain, signal_mask })
+        Ok(Release { tid, stopped, at, announce, chain, signal_mask })
     }
 
     fn reach(&self, point: Point) -> Result<(), Halt> {
         if (self.options.probe)(point) { Ok(()) } else { Err(Halt::Failed(InjectError::GivenUp(point))) }
     }
 
-    fn denied(&self, tid: Tid, source: io::Error) -> InjectError {
-        let tracer = self.process.task_status(tid).ok().and_then(|status| status.tracer);
-        match tracer {
-            Some(tracer) if tracer != 0 => {
-                InjectError::Traced { pid: self.process.pid(), tracer: slackwater_base::Pid(tracer) }
+    /// Why the kernel does not let us trace a thread.
+    fn denied(&self, tid: Tid, source: io::Error) -> Halt {
+        let pid = self.process.pid();
+        match self.process.task_status(tid) {
+            // Not a matter of rights: it is on its way out.
+            Err(_) | Ok(Status { state: Some(State::Zombie), .. }) => Halt::Refused(Unsafe::Ended),
+            Ok(Status { tracer: Some(tracer), .. }) if tracer != 0 => {
+                Halt::Failed(InjectError::Traced { pid, tracer: Pid(tracer) })
             }
-            _ => InjectError::Denied { pid: self.process.pid(), source },
+            Ok(_) => Halt::Failed(InjectError::Denied { pid, source }),
         }
     }
 
-    /// The registers to come back with: those of the stop, but with an interrupted wait about to be
-    /// begun again.
-    fn home(&self, tid: Tid, registers: &Registers, status: &Status) -> Result<Registers, Unsafe> {
+    /// What rules a thread out before anything else is looked at.
+    fn check_mode(registers: &Registers, status: &Status) -> Result<(), Unsafe> {
         if !registers.is_64_bit() {
-            return Err(Unsafe::Not64Bit);
+            Err(Unsafe::Not64Bit)
+        } else if registers.is_single_stepped() {
+            Err(Unsafe::SingleStepped)
+        } else if status.seccomp == Some(1) {
+            Err(Unsafe::Strict)
+        } else {
+            Ok(())
         }
-        if registers.is_single_stepped() {
-            return Err(Unsafe::SingleStepped);
-        }
-        if status.seccomp == Some(1) {
-            return Err(Unsafe::Strict);
-        }
-        if stop::signal_pending(status) {
-            return Err(Unsafe::SignalPending);
-        }
-        let number = match registers.interrupted() {
-            Interrupted::Nothing if self.is_about_to_restart(registers) => {
-                // As if stopped in the call that `restart_syscall` is about to go on with.
-                let behind = Registers { rip: registers.rip + 2, ..*registers };
-                return self.reissue(&behind, self.number_in_code(&behind));
-            }
-            Interrupted::Nothing => {
-                self.check_restartable_sequence(tid, registers)?;
-                return Ok(*registers);
-            }
-            Interrupted::Restarts { number } | Interrupted::WouldReportEintr { number } => Some(number),
-            Interrupted::RestartsUnnamed => self.number_in_code(registers),
-            Interrupted::ReportsEintr => None,
-        };
-        self.reissue(registers, number)
     }
 
-    /// The registers with which a thread stopped behind a `syscall` issues `number` once more.
-    fn reissue(&self, registers: &Registers, number: Option<u64>) -> Result<Registers, Unsafe> {
-        let home = registers.reissuing(number.ok_or(Unsafe::NotRestartable)?);
-        if self.is_syscall(home.pc()) { Ok(home) } else { Err(Unsafe::NotRestartable) }
-    }
-
-    fn is_syscall(&self, at: Addr) -> bool {
-        let mut instruction = [0; 2];
-        let is_there = sys::read_memory(self.memory, at, &mut instruction).is_ok();
-        is_there && instruction == SYSCALL_INSTRUCTION
-    }
-
-    /// Whether the kernel has let the thread go on with an interrupted wait, but it has not got
-    /// there yet. `sigreturn` would make it forget what to go on with.
-    fn is_about_to_restart(&self, registers: &Registers) -> bool {
-        registers.rax as i64 == libc::SYS_restart_syscall && self.is_syscall(registers.pc())
-    }
-
-    /// The number of the call in progress from the program's own code, `mov $number,%eax; syscall`.
-    fn number_in_code(&self, registers: &Registers) -> Option<u64> {
-        const MOV_EAX: u8 = 0xb8;
-        let mut bytes = [0; 7];
-        sys::read_memory(self.memory, registers.pc().checked_sub(7)?, &mut bytes).ok()?;
-        let number = u32::from_le_bytes(*bytes[1..].first_chunk()?);
-        (bytes[0] == MOV_EAX && bytes[5..] == SYSCALL_INSTRUCTION && number < 1000).then_some(number.into())
-    }
-
-    /// A restartable sequence must not be left and resumed in the middle: the kernel would take our
-    /// call for its end, and the rest would run on another processor's data.
-    fn check_restartable_sequence(&self, tid: Tid, registers: &Registers) -> Result<(), Unsafe> {
-        /// Offset of `rseq_cs` in `struct rseq` (include/uapi/linux/rseq.h).
-        const CURRENT: u64 = 8;
-        let area = sys::restartable_sequences(tid);
-        if area.is_null() {
-            return Ok(());
-        }
-        let mut current = [0; 8];
-        // struct rseq_cs: version and flags, start, length, where to go instead.
-        let mut sequence = [0; 24];
-        let inside = Unsafe::RestartableSequence;
-        sys::read_memory(self.memory, area + CURRENT, &mut current).map_err(|_| inside.clone())?;
-        let at = Addr(u64::from_le_bytes(current));
-        if at.is_null() {
-            return Ok(());
-        }
-        sys::read_memory(self.memory, at, &mut sequence).map_err(|_| inside.clone())?;
-        let [_, start, len] =
-            [0, 8, 16].map(|from| sequence[from..].first_chunk().copied().map_or(0, u64::from_le_bytes));
-        if registers.rip.wrapping_sub(start) < len { Err(inside) } else { Ok(()) }
-    }
-
-    fn signal_mask(&self, tid: Tid, home: &Registers) -> Result<u64, Unsafe> {
+    /// The mask to restore: the one in force outside the wait.
+    fn signal_mask(tid: Tid, home: &Registers, announce: Announce) -> Result<u64, Unsafe> {
         const TEMPORARY: [i64; 5] = [
             libc::SYS_ppoll,
             libc::SYS_pselect6,
@@ -220,39 +155,35 @@ impl Entry<'_> {
         if is_old && TEMPORARY.contains(&(home.rax as i64)) {
             return Err(Unsafe::TemporaryMask);
         }
-        sys::signal_mask(tid).map_err(|_| Unsafe::Ended)
-    }
-
-    fn prove_and_build(
-        &self,
-        registers: &Registers,
-        home: &Registers,
-        signal_mask: u64,
-        vector_state: &[u8],
-        status: &Status,
-    ) -> Result<Chain, Unsafe> {
-        let mapping = self.code.mapping_at(registers.sp()).ok_or(Unsafe::StackUnknown)?;
-        let mapping = &self.code.mappings()[mapping];
-        let bounds = stack::bounds(registers, mapping, self.memory).ok_or(Unsafe::StackUnknown)?;
-        let words = Words::new(self.memory, registers.sp(), bounds.end);
-        prove(self.code, registers, bounds, &words, self.forbidden)?;
-
-        let announce = announce_for(status);
-        if announce == Announce::Silent && signal_mask | UNBLOCKABLE == u64::MAX {
+        let mask = sys::signal_mask(tid).map_err(|_| Unsafe::Ended)?;
+        if announce == Announce::Silent && mask | UNBLOCKABLE == u64::MAX {
             return Err(Unsafe::MaskFull);
         }
+        Ok(mask)
+    }
+
+    /// Proves that the thread is at a safe point. Returns the bounds of its stack, and the function of
+    /// the C library that it waits in.
+    fn prove(&self, registers: &Registers) -> Result<(Range, Option<&'static str>), Unsafe> {
+        let mapping = self.code.mapping_at(registers.sp()).ok_or(Unsafe::StackUnknown)?;
+        let mapping = &self.code.mappings()[mapping];
+        let stack = stack::bounds(registers, mapping, self.memory).ok_or(Unsafe::StackUnknown)?;
+        let words = Words::new(self.memory, registers.sp(), stack.end);
+        let entered = safe_point::prove(self.code, registers, stack, &words, self.forbidden)?;
+        Ok((stack, entered))
+    }
+
+    /// Lays the chain out where it fits on the thread's stack.
+    fn build(&self, home: Home<'_>, stack: Range, announce: Announce) -> Result<Chain, Unsafe> {
+        let sp = home.registers.sp();
         // Random, so that no leftover of the program's own can be mistaken for it.
-        let sentinel = RandomState::new().hash_one(registers.rsp) | 1;
-        let home = Home { registers: home, signal_mask, vector_state };
-        let left_bytes = registers.sp().offset_from(bounds.start);
-        let short = Unsafe::StackShort { left_bytes };
-        let chain = Chain::build(self.gadgets, self.steps, self.blob, home, sentinel, announce)
-            .ok_or_else(|| short.clone())?;
-        let lowest = chain.base.checked_sub(STACK_FOR_CALLS).ok_or_else(|| short.clone())?;
-        if lowest < bounds.start || !stack::is_accessible(self.memory, Range::new(lowest, registers.sp())) {
-            return Err(short);
-        }
-        Ok(chain)
+        let sentinel = RandomState::new().hash_one(sp) | 1;
+        let short = || Unsafe::StackShort { left_bytes: sp.offset_from(stack.start) };
+        let chain =
+            Chain::build(self.gadgets, self.steps, self.blob, home, sentinel, announce).ok_or_else(short)?;
+        let lowest = chain.base.checked_sub(STACK_FOR_CALLS).ok_or_else(short)?;
+        let is_free = lowest >= stack.start && stack::is_accessible(self.memory, Range::new(lowest, sp));
+        if is_free { Ok(chain) } else { Err(short()) }
     }
 }
 

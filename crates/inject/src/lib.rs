@@ -25,6 +25,7 @@ mod frame;
 mod module;
 pub mod recipe;
 mod regs;
+mod resume;
 mod safe_point;
 mod stack;
 mod stop;

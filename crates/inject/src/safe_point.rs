@@ -92,14 +92,15 @@ const WAITS: &[&str] = &[
 /// Exported functions below which a thread's or the program's own code runs.
 const STARTS: &[&str] = &["__clone", "__libc_start_main", "clone"];
 
-/// Walks the stack of a stopped thread and judges every frame.
+/// Walks the stack of a stopped thread and judges every frame. Returns the listed function by which
+/// the innermost frames entered the C library, if the thread is inside it.
 pub(crate) fn prove(
     code: &Code<'_>,
     registers: &Registers,
     stack: Range,
     words: &Words<'_>,
     forbidden: &[FileId],
-) -> Result<(), Unsafe> {
+) -> Result<Option<&'static str>, Unsafe> {
     let frames = walk(&Target { code, words }, registers, stack)?;
     let described: Vec<_> = frames
         .iter()
@@ -141,8 +142,8 @@ struct Described {
     names: Vec<String>,
 }
 
-/// Judges the frames of a whole stack, innermost first.
-fn judge(frames: &[Described]) -> Result<(), Unsafe> {
+/// Judges the frames of a whole stack, innermost first. Returns what [`prove`] does.
+fn judge(frames: &[Described]) -> Result<Option<&'static str>, Unsafe> {
     if frames.iter().any(|frame| frame.role == Role::Loader) {
         return Err(Unsafe::InLoader);
     }
@@ -153,6 +154,7 @@ fn judge(frames: &[Described]) -> Result<(), Unsafe> {
     let outermost = frames.iter().rposition(|frame| frame.role == Role::Libc);
     let starts_at = outermost.filter(|at| frames.len() - at <= 2);
     let mut from = 0;
+    let mut waits_in = None;
     for run in frames.chunk_by(|one, next| one.role == next.role) {
         let to = from + run.len();
         if run[0].role == Role::Libc {
@@ -161,24 +163,31 @@ fn judge(frames: &[Described]) -> Result<(), Unsafe> {
                 // Nothing of the program's own runs: the thread is being set up or taken down.
                 return Err(in_libc(&run[0]));
             }
-            judge_run(run, if is_start { STARTS } else { WAITS }, is_start)?;
+            let entered = judge_run(run, if is_start { STARTS } else { WAITS }, is_start)?;
+            waits_in = if from == 0 { entered } else { waits_in };
         }
         from = to;
     }
-    Ok(())
+    Ok(waits_in)
 }
 
 /// Judges neighbouring frames of the C library: what it was entered by, and what that called.
-fn judge_run(run: &[Described], allowed: &[&str], is_start: bool) -> Result<(), Unsafe> {
-    let is_allowed = |frame: &Described| frame.names.iter().any(|name| allowed.contains(&name.as_str()));
+/// Returns the former.
+fn judge_run(
+    run: &[Described],
+    allowed: &[&'static str],
+    is_start: bool,
+) -> Result<Option<&'static str>, Unsafe> {
+    let mut entered = None;
     for (index, frame) in run.iter().enumerate() {
-        let entered_by = index + 1 == run.len() && !is_start;
-        let fine = if frame.names.is_empty() { !entered_by } else { is_allowed(frame) };
+        let is_entry = index + 1 == run.len() && !is_start;
+        entered = allowed.iter().copied().find(|name| frame.names.iter().any(|own| own == name));
+        let fine = entered.is_some() || frame.names.is_empty() && !is_entry;
         if !fine {
             return Err(in_libc(frame));
         }
     }
-    Ok(())
+    Ok(entered)
 }
 
 fn in_libc(frame: &Described) -> Unsafe {
@@ -210,7 +219,7 @@ mod tests {
 
     /// Frames as a line, innermost first: `poll` an exported function of the C library, `?` one
     /// without a name, `app`, `ld` and `alloc` (the forbidden file).
-    fn check(stack: &str, expected: Result<(), Unsafe>) {
+    fn check(stack: &str, expected: Result<Option<&'static str>, Unsafe>) {
         let frames: Vec<_> = stack
             .split(' ')
             .map(|word| Described {
@@ -230,19 +239,19 @@ mod tests {
         assert_eq!(judge(&frames), expected, "{stack}");
     }
 
-    fn in_function(name: &str) -> Result<(), Unsafe> {
+    fn in_function(name: &str) -> Result<Option<&'static str>, Unsafe> {
         Err(Unsafe::InLibc { function: Some(name.to_owned()) })
     }
 
-    const IN_UNNAMED: Result<(), Unsafe> = Err(Unsafe::InLibc { function: None });
+    const IN_UNNAMED: Result<Option<&'static str>, Unsafe> = Err(Unsafe::InLibc { function: None });
 
     #[test]
     fn waits_and_own_code_are_safe() {
-        check("poll app app ? __libc_start_main app", Ok(()));
-        check("? pthread_cond_wait app ? ?", Ok(()));
-        check("? ? pthread_cond_wait app ? clone", Ok(()));
-        check("app ? ?", Ok(()));
-        check("app app ? __libc_start_main app", Ok(()));
+        check("poll app app ? __libc_start_main app", Ok(Some("poll")));
+        check("? pthread_cond_wait app ? ?", Ok(Some("pthread_cond_wait")));
+        check("? ? pthread_cond_wait app ? clone", Ok(Some("pthread_cond_wait")));
+        check("app ? ?", Ok(None));
+        check("app app ? __libc_start_main app", Ok(None));
     }
 
     #[test]

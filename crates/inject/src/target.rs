@@ -87,10 +87,13 @@ impl<'a> Target<'a> {
             self.check_state()?;
             let mut code = self.code()?;
             let gadgets = code.gadgets().map_err(|what| self.lacking(what))?;
-            for Candidate { tid, pc } in candidates(self.process) {
-                if let Some(reason) = pc.and_then(|pc| rules_out(&code, pc)) {
-                    note(&mut refused, tid, reason);
-                    continue;
+            for Candidate { tid, blocked } in candidates(self.process) {
+                if let Some((pc, sp)) = blocked {
+                    if let Some(reason) = rules_out(&code, pc) {
+                        note(&mut refused, tid, reason);
+                        continue;
+                    }
+                    code.load_for_stack(sp);
                 }
                 // Once more with what was found missing the first time; a new module each time.
                 loop {

@@ -3,10 +3,7 @@
 
 mod common;
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
-
-use common::{Peek, eventually, process, program, trim, until_blocked, victim};
+use common::{Peek, check_waits, eventually, process, program, trim, victim};
 use slackwater_inject::Options;
 
 const WAITS: &str = include_str!("victims/waits.c");
@@ -37,55 +34,9 @@ fn trims_a_heap_in_a_blocked_read() {
     assert_eq!(victim.ask("still").unwrap(), "");
 }
 
-/// How a wait is ended from outside, if it does not end by itself.
-enum Wake {
-    Line,
-    Connection,
-    Time,
-}
-
 #[test]
 fn waits_go_on_without_eintr() {
-    let mut victim = victim("waits", WAITS);
-    let process = process(&victim);
-    let mut check = |how: &str, wake: Wake, expected: &str| {
-        victim.send(how).unwrap();
-        assert_eq!(victim.answer("the wait").unwrap(), "waiting");
-        until_blocked(&process);
-        let times = if matches!(wake, Wake::Time) { 2 } else { 10 };
-        for _ in 0..times {
-            let outcome =
-                trim(&process, &Options::default()).unwrap_or_else(|error| panic!("{how}: {error}"));
-            assert!(outcome.finished, "{how}");
-        }
-        match wake {
-            Wake::Line => victim.send("wake").unwrap(),
-            Wake::Connection => {
-                let name = format!("slackwater-waits-{}", process.pid());
-                UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
-            }
-            Wake::Time => {}
-        }
-        // The result, errno, and whether the signal mask and the alternate stack are as they were.
-        assert_eq!(victim.answer(how).unwrap(), expected, "{how}");
-    };
-    for how in [
-        "poll",
-        "poll_timeout",
-        "ppoll_mask",
-        "select",
-        "select_timeout",
-        "pselect_mask",
-        "epoll",
-        "epoll_timeout",
-        "epoll_mask",
-    ] {
-        check(how, Wake::Line, "1 0 1 1");
-    }
-    check("accept", Wake::Connection, "1 0 1 1");
-    for how in ["nanosleep", "sleep_until", "semaphore", "condition", "sigtimedwait"] {
-        check(how, Wake::Time, "0 0 1 1");
-    }
+    check_waits(&mut victim("waits", WAITS));
 }
 
 /// Enters the spinner many times while it spins; returns what it found wrong, and its alarms.

@@ -2,7 +2,9 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs::File;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::{Duration, Instant};
 
 use slackwater_inject::recipe::GLIBC_TRIM;
@@ -92,4 +94,55 @@ pub(crate) fn until_blocked(process: &Process) {
             Ok(slackwater_procfs::Syscall::Call { .. })
         )
     });
+}
+
+/// How a wait is ended from outside, if it does not end by itself.
+enum Wake {
+    Line,
+    Connection,
+    Time,
+}
+
+/// Enters `waits.c` in each of its waits: results, errno, signal mask and alternate stack are as if
+/// nobody had been there.
+pub(crate) fn check_waits(victim: &mut Victim) {
+    let process = process(victim);
+    let mut check = |how: &str, wake: Wake, expected: &str| {
+        victim.send(how).unwrap();
+        assert_eq!(victim.answer("the wait").unwrap(), "waiting");
+        until_blocked(&process);
+        let times = if matches!(wake, Wake::Time) { 2 } else { 10 };
+        for _ in 0..times {
+            let outcome =
+                trim(&process, &Options::default()).unwrap_or_else(|error| panic!("{how}: {error}"));
+            assert!(outcome.finished, "{how}");
+        }
+        match wake {
+            Wake::Line => victim.send("wake").unwrap(),
+            Wake::Connection => {
+                let name = format!("slackwater-waits-{}", process.pid());
+                UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
+            }
+            Wake::Time => {}
+        }
+        // The result, errno, and whether the signal mask and the alternate stack are as they were.
+        assert_eq!(victim.answer(how).unwrap(), expected, "{how}");
+    };
+    for how in [
+        "poll",
+        "poll_timeout",
+        "ppoll_mask",
+        "select",
+        "select_timeout",
+        "pselect_mask",
+        "epoll",
+        "epoll_timeout",
+        "epoll_mask",
+    ] {
+        check(how, Wake::Line, "1 0 1 1");
+    }
+    check("accept", Wake::Connection, "1 0 1 1");
+    for how in ["nanosleep", "sleep_until", "semaphore", "condition", "sigtimedwait"] {
+        check(how, Wake::Time, "0 0 1 1");
+    }
 }

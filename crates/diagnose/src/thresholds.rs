@@ -36,7 +36,7 @@ pub const GLIBC_THRESHOLD_BYTES: u64 = 128 * 1024;
 pub const ARENAS_MANY: usize = 8;
 
 /// A master that holds less has not loaded the application, so there is nothing to share.
-pub const UNSHARED_MASTER_BYTES: u64 = 64 * MIB;
+pub const UNSHARED_MASTER_BYTES: u64 = 32 * MIB;
 
 /// A worker that shares less of its heap with others was started afresh, not forked.
 pub const UNSHARED_FORKED_BYTES: u64 = 256 * 1024;
@@ -46,6 +46,9 @@ pub const UNSHARED_MIN_SHARE: f64 = 0.5;
 
 /// The container's figure is mostly page cache when anonymous memory is below this share of it.
 pub const CACHE_ANON_SHARE: f64 = 0.6;
+
+/// A group's figure speaks of the service when this share of the group's anonymous memory is its own.
+pub const CACHE_OWN_SHARE: f64 = 0.5;
 
 /// Less page cache than this is no reason for a wrong alarm.
 pub const CACHE_MIN_BYTES: u64 = 64 * MIB;

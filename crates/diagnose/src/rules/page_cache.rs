@@ -1,5 +1,7 @@
 //! SW122: the container's figure holds page cache, which the kernel gives up when it needs memory.
 
+use slackwater_base::Class;
+
 use super::{Facts, bytes, share};
 use crate::{Code, Confidence, Finding, Kind, advice, thresholds};
 
@@ -7,6 +9,11 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
     let group = facts.service.cgroup.as_ref()?;
     let cache = group.file_bytes.saturating_sub(group.shmem_bytes);
     let anonymous = (group.anon_bytes + group.shmem_bytes) as f64 / group.usage_bytes.max(1) as f64;
+    let own = facts.service.rss_bytes.saturating_sub(facts.class(Class::File) + facts.class(Class::Shmem));
+    // The group of a whole host or of several services says nothing about this one.
+    if (own as f64) < group.anon_bytes as f64 * thresholds::CACHE_OWN_SHARE {
+        return None;
+    }
     if cache < thresholds::CACHE_MIN_BYTES || anonymous >= thresholds::CACHE_ANON_SHARE {
         return None;
     }
@@ -48,7 +55,8 @@ mod tests {
                 shmem_bytes: shmem,
                 limit_bytes: None,
             };
-            assert_eq!(scene().cgroup(group).found(find).is_some(), fires, "{anon} {file} {shmem}");
+            let scene = scene().class(Class::LiveUnsplit, anon).cgroup(group);
+            assert_eq!(scene.found(find).is_some(), fires, "{anon} {file} {shmem}");
         };
         check(100 * MIB, 100 * MIB, 0, true);
         check(100 * MIB, 66 * MIB, 0, false);
@@ -56,5 +64,21 @@ mod tests {
         // Shared memory is counted as file, and is no cache.
         check(100 * MIB, 500 * MIB, 480 * MIB, false);
         assert!(scene().found(find).is_none());
+    }
+
+    #[test]
+    fn a_group_of_others_says_nothing() {
+        let check = |own: u64, fires: bool| {
+            let group = Cgroup {
+                usage_bytes: 600 * MIB,
+                anon_bytes: 100 * MIB,
+                file_bytes: 500 * MIB,
+                ..Cgroup::default()
+            };
+            let scene = scene().class(Class::LiveUnsplit, own).class(Class::File, 90 * MIB).cgroup(group);
+            assert_eq!(scene.found(find).is_some(), fires, "{own}");
+        };
+        check(50 * MIB, true);
+        check(49 * MIB, false);
     }
 }

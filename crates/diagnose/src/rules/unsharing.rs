@@ -84,6 +84,6 @@ mod tests {
         check(100 * MIB, 51 * MIB, false);
         // Nothing shared: not forked, or loaded by each worker itself.
         check(100 * MIB, 0, false);
-        check(63 * MIB, 10 * MIB, false);
+        check(31 * MIB, 5 * MIB, false);
     }
 }

@@ -99,7 +99,12 @@ fn walk_python(
         }
     };
     let objects = object_allocator(&interpreter);
-    let mut whole = !matches!(objects, ObjectAllocator::Mimalloc | ObjectAllocator::Unknown);
+    let mut whole = match objects {
+        ObjectAllocator::Malloc => true,
+        // Its arenas were not found: the finder has said so.
+        ObjectAllocator::Pymalloc => !interpreter.pymalloc.is_empty(),
+        ObjectAllocator::Mimalloc | ObjectAllocator::Unknown => false,
+    };
     if objects == ObjectAllocator::Mimalloc {
         gaps.push(Gap::new("python's mimalloc heap", "its books cannot be read from outside"));
     }

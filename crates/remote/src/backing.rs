@@ -109,7 +109,7 @@ fn still_maps(process: &Process, mapping: &Mapping) -> bool {
 }
 
 fn open_by_name(process: &Process, mapping: &Mapping) -> Result<File, Errno> {
-    let Kind::File { path, id, .. } = &mapping.kind else { return Err(Errno::ACCESS) };
+    let Kind::File { path, id, .. } = &mapping.kind else { return Err(Errno::NODEV) };
     let path = path.as_os_str().as_bytes().strip_prefix(b"/").ok_or(Errno::NOENT)?;
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY;
     let root = rustix::fs::openat(process.directory(), "root", flags, Mode::empty())?;
@@ -130,7 +130,7 @@ fn require_regular(handle: &OwnedFd) -> Result<Stat, Errno> {
     let stat = rustix::fs::statat(handle, c"", AtFlags::EMPTY_PATH)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok(stat),
-        _ => Err(Errno::ACCESS),
+        _ => Err(Errno::NODEV),
     }
 }
 
@@ -143,4 +143,51 @@ fn reopen(handle: &OwnedFd) -> Result<File, Errno> {
 fn is_file(stat: &Stat, id: FileId) -> bool {
     let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
     id == FileId { device: u64::from(major) << 32 | u64::from(minor), inode: stat.st_ino }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
+
+    use slackwater_base::Pid;
+    use slackwater_memory::{Access, Sharing};
+    use slackwater_procfs::Root;
+
+    use super::*;
+
+    fn opened(path: &Path, inode_of: &Path) -> Result<File, Errno> {
+        let metadata = std::fs::metadata(inode_of).unwrap();
+        let device = metadata.dev();
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let id = FileId { device: u64::from(major) << 32 | u64::from(minor), inode: metadata.ino() };
+        let mapping = Mapping {
+            // No mapping of ours has this range, so only the name is left.
+            range: Range::sized(Addr(PAGE_SIZE), PAGE_SIZE),
+            access: Access::default(),
+            sharing: Sharing::Private,
+            offset: 0,
+            kind: Kind::File { path: path.to_owned(), id, deleted: false },
+        };
+        let process = Root::host().process(Pid(std::process::id() as i32)).unwrap();
+        open_file(&process, &mapping)
+    }
+
+    #[test]
+    fn only_the_very_file_is_opened_and_only_a_regular_one() {
+        let true_ = Path::new("/usr/bin/true");
+        let false_ = Path::new("/usr/bin/false");
+        assert!(opened(true_, true_).is_ok());
+        assert_eq!(opened(true_, false_).unwrap_err(), Errno::STALE);
+        assert_eq!(opened(Path::new("/dev/null"), Path::new("/dev/null")).unwrap_err(), Errno::NODEV);
+        assert_eq!(opened(Path::new("/usr/bin"), Path::new("/usr/bin")).unwrap_err(), Errno::NODEV);
+        assert_eq!(opened(Path::new("/no/such"), true_).unwrap_err(), Errno::NOENT);
+        // A link of /proc leads anywhere, past the root of the process too.
+        assert_eq!(opened(Path::new("/proc/self/exe"), true_).unwrap_err(), Errno::LOOP);
+        // A pipe without a writer would hold its reader for ever.
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_eq!(opened(&pipe, &pipe).unwrap_err(), Errno::NODEV);
+    }
 }

@@ -1,6 +1,7 @@
 //! A quiet program that maps one of each kind of memory, and what of each it has touched.
 
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 
 use slackwater_base::{Addr, PAGE_SIZE, Range};
 use slackwater_procfs::{Process, Usage};
@@ -11,6 +12,7 @@ const SOURCE: &str = r#"
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define PAGE 4096ul
 #define MIB (1ul << 20)
@@ -76,6 +78,10 @@ int main(int argc, char **argv) {
     pid_t child = fork();
     if (child == 0) for (;;) pause();
 
+    /* The clock is read through a page of the kernel's, which RSS does not count. */
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+
     ready("%p %p %p %p %p %p %p %p %p %p %p %d", holes, zeros, huge, shared, memfd, file, deleted, hidden,
           guarded, reserve, inherited, child);
     for (const char *command; (command = next_command()) != NULL; reply("%s", "")) {
@@ -140,9 +146,17 @@ impl Spectrum {
     }
 }
 
-/// What the kernel says of a process's memory, line by line. Not whether pages were looked at; and
+/// What the kernel says of a process's memory, line by line: how many pages are mapped (zero pages
+/// too), what counts as resident, and how many faults it took. Not whether pages were looked at; and
 /// how many others share a page only where no stranger can: files are shared with every process.
 pub(crate) fn kernels_view(process: &Process) -> Vec<String> {
+    let pagemap = process.open("pagemap").unwrap();
+    let mapped = |range: Range| {
+        let pages = range.len() / PAGE_SIZE;
+        let mut entries = vec![0; pages as usize * 8];
+        let read = pagemap.read_at(&mut entries, range.start.get() / PAGE_SIZE * 8).unwrap();
+        entries[..read].chunks_exact(8).filter(|entry| entry[7] & 0xc0 != 0).count()
+    };
     let line = |usage: Usage| {
         let own = (usage.rss_bytes == usage.anonymous_bytes).then_some((
             usage.pss_bytes,
@@ -150,7 +164,8 @@ pub(crate) fn kernels_view(process: &Process) -> Vec<String> {
             usage.shared_dirty_bytes,
         ));
         let Usage { range, rss_bytes, anonymous_bytes, anon_huge_bytes, swap_bytes, .. } = usage;
-        format!("{range} {rss_bytes} {anonymous_bytes} {anon_huge_bytes} {swap_bytes} {own:?}")
+        let mapped = mapped(range);
+        format!("{range} {mapped} {rss_bytes} {anonymous_bytes} {anon_huge_bytes} {swap_bytes} {own:?}")
     };
     let mut view: Vec<String> = process.smaps().unwrap().map(|usage| line(usage.unwrap())).collect();
     let stat = process.stat().unwrap();

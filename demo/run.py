@@ -89,6 +89,9 @@ def make_venv() -> None:
 
 
 def build() -> Path:
+    """The binary: the one that SLACKWATER names, or the one of this repository."""
+    if "SLACKWATER" in os.environ:
+        return Path(os.environ["SLACKWATER"]).resolve()
     step("cargo build --release")
     run(["cargo", "build", "--release", "--quiet", "--package", "slackwater"], cwd=REPOSITORY)
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))

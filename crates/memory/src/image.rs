@@ -71,6 +71,15 @@ impl Image {
         }
     }
 
+    /// Sets what the mapping that holds `addr` may be used for.
+    ///
+    /// # Panics
+    /// If none does.
+    pub fn set_access(&mut self, addr: Addr, access: Access) {
+        let holds = |mapping: &&mut Mapping| mapping.range.contains(addr);
+        self.mappings.iter_mut().find(holds).expect("a mapped address").access = access;
+    }
+
     /// Overwrites bytes of one region. For corrupting a recorded heap.
     ///
     /// # Panics

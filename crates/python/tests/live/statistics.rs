@@ -41,7 +41,6 @@ fn every_interpreter_agrees_to_the_byte() {
         for _ in ["planted", "thinned out"] {
             let said = planted.statistics();
             let Walked { python, heaps } = Walked::of(&planted.open());
-            eprintln!("{interpreter}: {said:?}, locked {}", planted.locked);
             assert_eq!(python.version.to_string(), interpreter.version().to_string());
             assert_eq!(python.build.debug, interpreter.is_debug());
             let domains = python.domains.expect("the allocators' table");

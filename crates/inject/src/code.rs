@@ -62,6 +62,18 @@ impl<'a> Code<'a> {
         Self { process, memory, mappings, slots, wanted: Mutex::default() }
     }
 
+    /// Takes over newer mappings; modules whose mapping is unchanged stay loaded.
+    pub(crate) fn renew(&mut self, mappings: Vec<Mapping>) {
+        let old = std::mem::take(&mut self.mappings).into_iter().zip(std::mem::take(&mut self.slots));
+        let mut old = old.peekable();
+        for mapping in &mappings {
+            while old.next_if(|(older, _)| older.range.start < mapping.range.start).is_some() {}
+            let kept = old.next_if(|(older, _)| older == mapping);
+            self.slots.push(kept.map_or(Slot::New, |(_, slot)| slot));
+        }
+        self.mappings = mappings;
+    }
+
     pub(crate) fn mappings(&self) -> &[Mapping] {
         &self.mappings
     }

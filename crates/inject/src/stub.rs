@@ -31,6 +31,11 @@ pub(crate) const ENTRY_LEN: usize = 32;
 global_asm!(
     ".pushsection .text.slackwater_release_tops, \"ax\"",
     ".balign 16",
+    // Visible to the whole program, since link-time optimisation may put their users elsewhere.
+    ".globl slackwater_release_tops",
+    ".hidden slackwater_release_tops",
+    ".globl slackwater_release_tops_end",
+    ".hidden slackwater_release_tops_end",
     "slackwater_release_tops:",
     "    push rbx",
     "    push rbp",

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Instant;
 
 use slackwater_base::{Addr, Pid, Tid};
-use slackwater_memory::FileId;
+use slackwater_memory::{FileId, Mapping};
 use slackwater_procfs::{ProcError, Process, State};
 
 use crate::call::{Call, Options, Outcome};
@@ -82,11 +82,12 @@ impl<'a> Target<'a> {
         let deadline = start + options.search;
         let mut refused: Vec<(Tid, Unsafe)> = Vec::new();
         let mut refusals = 0;
-        // Mappings are read anew now and then: libraries come and go while we search.
+        // Mappings are read anew in every round: libraries come and go while we search.
+        let mut code = self.code()?;
+        let gadgets = code.gadgets().map_err(|what| self.lacking(what))?;
         loop {
             self.check_state()?;
-            let mut code = self.code()?;
-            let gadgets = code.gadgets().map_err(|what| self.lacking(what))?;
+            code.renew(self.mappings()?);
             for Candidate { tid, blocked } in candidates(self.process) {
                 if let Some((pc, sp)) = blocked {
                     if let Some(reason) = rules_out(&code, pc) {
@@ -146,11 +147,15 @@ impl<'a> Target<'a> {
     }
 
     pub(crate) fn code(&self) -> Result<Code<'_>, InjectError> {
+        Ok(Code::new(self.process, &self.memory, self.mappings()?))
+    }
+
+    pub(crate) fn mappings(&self) -> Result<Vec<Mapping>, InjectError> {
         let mappings = self.process.maps().map_err(|source| look(self.pid(), source))?;
         // The memory handle is of one program for good: if it still answers, these are its mappings.
         let alive = mappings.iter().find(|mapping| mapping.access.read);
         match alive.map(|mapping| sys::read_memory(&self.memory, mapping.range.start, &mut [0])) {
-            Some(Ok(())) => Ok(Code::new(self.process, &self.memory, mappings)),
+            Some(Ok(())) => Ok(mappings),
             _ => Err(InjectError::Gone { pid: self.pid() }),
         }
     }

@@ -3,8 +3,7 @@
 
 mod common;
 
-use common::{Peek, check_waits, eventually, process, program, trim, victim};
-use slackwater_inject::Options;
+use common::{Peek, check_waits, eventually, patient, process, program, trim, victim};
 
 const WAITS: &str = include_str!("victims/waits.c");
 const SPINNER: &str = include_str!("victims/spinner.c");
@@ -27,7 +26,7 @@ fn trims_a_heap_in_a_blocked_read() {
     );
     let process = process(&victim);
     let before = process.usage().unwrap().rss_bytes;
-    let outcome = trim(&process, &Options::default()).unwrap();
+    let outcome = trim(&process, &patient()).unwrap();
     assert!(outcome.finished);
     let after = process.usage().unwrap().rss_bytes;
     assert!(before - after > 35_000_000, "{before} to {after}: {outcome:?}");
@@ -52,7 +51,7 @@ fn spin(arguments: &[&str], entries: usize) -> Vec<u64> {
     let mut refusals = 0;
     for _ in 0..entries {
         let before = peek.word(counter);
-        let outcome = trim(&process, &Options::default()).unwrap();
+        let outcome = trim(&process, &patient()).unwrap();
         assert!(outcome.finished);
         refusals += outcome.refusals;
         eventually("progress", || peek.word(counter) > before);

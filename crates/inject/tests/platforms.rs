@@ -5,8 +5,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{check_waits, process, trim};
-use slackwater_inject::{InjectError, Options};
+use common::{check_waits, patient, process, trim};
+use slackwater_inject::InjectError;
 use slackwater_testkit::{Linking, Program, glibc_roots, interpreters};
 
 const WAITS: &str = include_str!("victims/waits.c");
@@ -31,7 +31,7 @@ fn a_static_program_is_refused_by_name() {
         blob: vec![],
         forbidden: vec![],
     };
-    let error = target.call(&call, &Options::default()).unwrap_err();
+    let error = target.call(&call, &patient()).unwrap_err();
     assert!(matches!(error, InjectError::Unsupported { .. }), "{error}");
     assert!(error.to_string().contains("glibc"), "{error}");
 }
@@ -114,7 +114,7 @@ fn every_interpreter() {
             }
             let start = Instant::now();
             while start.elapsed() < Duration::from_millis(300) {
-                let outcome = trim(&process, &Options::default())
+                let outcome = trim(&process, &patient())
                     .unwrap_or_else(|error| panic!("{}: {error}", interpreter.version()));
                 assert!(outcome.finished);
                 entries += 1;
@@ -142,7 +142,7 @@ fn one_computing_thread_is_enough() {
         let process = process(&victim);
         let (mut entries, mut stops) = (0, 0);
         for _ in 0..20 {
-            let outcome = trim(&process, &Options::default())
+            let outcome = trim(&process, &patient())
                 .unwrap_or_else(|error| panic!("{}: {error}", interpreter.version()));
             entries += 1;
             stops += outcome.refusals;

@@ -5,12 +5,12 @@ mod common;
 
 use std::path::Path;
 
-use common::{Peek, process, program, victim};
+use common::{Peek, patient, process, program, victim};
 use slackwater_base::{Addr, Range};
+use slackwater_inject::Target;
 use slackwater_inject::recipe::{
     JEMALLOC_PURGE, MIMALLOC_COLLECT, Recipe, TCMALLOC_RELEASE, Top, release_tops,
 };
-use slackwater_inject::{Options, Target};
 
 /// Allocates 60 MB in small blocks, and frees them when told to.
 const FREED: &str = r#"
@@ -38,7 +38,7 @@ fn preloaded(recipe: &Recipe, library: &str, environment: &[(&str, &str)], falls
     let target = Target::open(&process).unwrap();
     let call = recipe.resolve(&target).unwrap().expect("the library exports it");
     let before = process.usage().unwrap().rss_bytes;
-    let outcome = target.call(&call, &Options::default()).unwrap();
+    let outcome = target.call(&call, &patient()).unwrap();
     assert!(outcome.finished);
     let after = process.usage().unwrap().rss_bytes;
     eprintln!("{}: {before} to {after} bytes, {outcome:?}", recipe.allocator);
@@ -145,7 +145,7 @@ fn tops_of_secondary_arenas_are_released() {
     let maps = process.maps().unwrap();
 
     let before = rss();
-    common::trim(&process, &Options::default()).unwrap();
+    common::trim(&process, &patient()).unwrap();
     let trimmed = rss();
     assert!(trimmed + 1_000_000 > before, "malloc_trim leaves tops: {before} to {trimmed}");
 
@@ -157,7 +157,7 @@ fn tops_of_secondary_arenas_are_released() {
     let given: Vec<_> = [locked, elsewhere, shorter].into_iter().chain(tops).collect();
 
     let target = Target::open(&process).unwrap();
-    let outcome = release_tops(&target, &given, &Options::default()).unwrap();
+    let outcome = release_tops(&target, &given, &patient()).unwrap();
     assert!(outcome.finished, "{outcome:?}");
     let after = rss();
     eprintln!("{before} to {after} bytes, {outcome:?}");
@@ -196,7 +196,7 @@ fn tops_are_released_while_their_arenas_are_used() {
     let words = || (0..count).map(|n| peek.word(rounds + 8 * n)).collect::<Vec<_>>();
     for _ in 0..50 {
         let before = words();
-        let outcome = release_tops(&target, &tops, &Options::default()).unwrap();
+        let outcome = release_tops(&target, &tops, &patient()).unwrap();
         assert!(outcome.finished);
         common::eventually("every thread's progress", || {
             words().iter().zip(&before).all(|(now, then)| now > then)

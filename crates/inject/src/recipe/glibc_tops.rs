@@ -35,7 +35,7 @@ pub fn release_tops(target: &Target<'_>, tops: &[Top], options: &Options) -> Res
     let code = stub::code();
     let table_at = (code.len() as u64).next_multiple_of(16);
     let len = (table_at + (tops.len() * stub::ENTRY_LEN) as u64).next_multiple_of(PAGE_SIZE);
-    let page = hole(target.code()?.mappings(), len)
+    let page = hole(&target.mappings()?, len)
         .ok_or(InjectError::Unsupported { pid: target.pid(), what: "it has no room for another mapping" })?;
 
     let words = |words: &[u64]| words.iter().copied().map(Argument::Word).collect();
@@ -47,7 +47,7 @@ pub fn release_tops(target: &Target<'_>, tops: &[Top], options: &Options) -> Res
     };
     let first = target.run(&[map], &[], &[], options)?;
     let is_mapped = || -> Result<bool, InjectError> {
-        Ok(target.code()?.mappings().iter().any(|mapping| mapping.range == Range::sized(page, len)))
+        Ok(target.mappings()?.iter().any(|mapping| mapping.range == Range::sized(page, len)))
     };
     if !is_mapped()? {
         return Err(InjectError::Unsupported { pid: target.pid(), what: "it may not map executable memory" });

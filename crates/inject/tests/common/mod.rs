@@ -25,6 +25,11 @@ pub(crate) fn process(victim: &Victim) -> Process {
     Root::host().process(victim.pid()).unwrap()
 }
 
+/// Patient: other tests may keep the processors busy.
+pub(crate) fn patient() -> Options {
+    Options { search: Duration::from_secs(10), ..Options::default() }
+}
+
 /// `malloc_trim(0)` in a process.
 pub(crate) fn trim(process: &Process, options: &Options) -> Result<Outcome, InjectError> {
     let target = Target::open(process)?;
@@ -113,8 +118,7 @@ pub(crate) fn check_waits(victim: &mut Victim) {
         until_blocked(&process);
         let times = if matches!(wake, Wake::Time) { 2 } else { 10 };
         for _ in 0..times {
-            let outcome =
-                trim(&process, &Options::default()).unwrap_or_else(|error| panic!("{how}: {error}"));
+            let outcome = trim(&process, &patient()).unwrap_or_else(|error| panic!("{how}: {error}"));
             assert!(outcome.finished, "{how}");
         }
         match wake {

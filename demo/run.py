@@ -42,8 +42,9 @@ def main() -> int:
     parser.add_argument("--server", choices=("gunicorn", "uvicorn"), default="gunicorn")
     parser.add_argument("--venv-only", action="store_true", help="only make the virtual environment")
     args = parser.parse_args()
-    # SIGTERM ends the demo like Ctrl-C does: through the code that stops the service.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ends through the code that stops the service, also where a shell had Ctrl-C ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         make_venv()
         if not args.venv_only:
@@ -70,6 +71,10 @@ def demo(args: argparse.Namespace) -> None:
         before = resident_bytes(master)
         show(slackwater, "trim", "--pid", str(master))
         after = resident_bytes(master)
+        step("the same service, not restarted: is every answer still right?")
+        few = ["--quiet", "--rounds", "1", "--batches", "20", "--queries", "40"]
+        run([sys.executable, DEMO / "load.py", "--url", url, *few])
+        print("  60 of 60")
 
     step("result: RSS of each process, read from /proc, not from Slackwater")
     table(before, predicted, after)
@@ -204,6 +209,9 @@ def table(before: dict[int, int], predicted: dict[int, int], after: dict[int, in
         total = [sum(pair) for pair in zip(total, row)]
         print_row(str(pid), *row)
     print_row("total", *total)
+    print(
+        f"\n  {(total[0] - total[2]) / 1e6:.0f} MB given back, {(total[0] - total[1]) / 1e6:.0f} MB predicted"
+    )
     if total[0] - total[2] < 100e6:
         raise Failed("the service had little to give back; was the load cut short?")
 

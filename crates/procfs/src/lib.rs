@@ -20,5 +20,6 @@ pub use parse::pagemap::Entry;
 pub use parse::smaps::{SmapsReader, Usage, VmFlags};
 pub use parse::stat::{Stat, State};
 pub use parse::status::Status;
-pub use process::{Namespace, Process, Syscall};
+pub use parse::syscall::Syscall;
+pub use process::{Namespace, Process};
 pub use root::Root;

@@ -122,7 +122,16 @@ fn open_by_name(process: &Process, mapping: &Mapping) -> Result<File, Errno> {
         result => result,
     }?;
     let stat = require_regular(&handle)?;
-    if is_file(&stat, *id) { reopen(&handle) } else { Err(Errno::STALE) }
+    let same = is_file(&stat, *id) || stat.st_ino == id.inode && shows_other_device(&handle);
+    if same { reopen(&handle) } else { Err(Errno::STALE) }
+}
+
+/// Whether a file is on btrfs or overlayfs, where maps and stat name different devices and only the
+/// inode number can be compared. Numbers as in include/uapi/linux/magic.h.
+fn shows_other_device(handle: &OwnedFd) -> bool {
+    const BTRFS: u64 = 0x9123_683e;
+    const OVERLAYFS: u64 = 0x794c_7630;
+    rustix::fs::fstatfs(handle).is_ok_and(|fs| matches!(fs.f_type as u64, BTRFS | OVERLAYFS))
 }
 
 /// A handle that was opened as a mere path neither reads nor has woken a driver.

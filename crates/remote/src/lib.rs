@@ -14,6 +14,7 @@ mod frames;
 mod live;
 mod modules;
 mod page_states;
+mod reading;
 mod sys;
 mod transfer;
 mod zero_page;

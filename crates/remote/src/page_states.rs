@@ -30,6 +30,7 @@ pub(crate) struct PageStates {
     /// The shared frames that this process was the first to be asked about.
     claimed: Mutex<FrameSet>,
     scan_works: AtomicBool,
+    hugetlb_devices: Vec<u64>,
 }
 
 /// What a mapping means for its pages' states.
@@ -48,8 +49,14 @@ enum Backing {
 }
 
 impl PageStates {
-    pub(crate) fn new(pagemap: File, frames: Arc<Frames>) -> Self {
-        let states = Self { pagemap, frames, claimed: Mutex::default(), scan_works: AtomicBool::new(true) };
+    pub(crate) fn new(pagemap: File, frames: Arc<Frames>, hugetlb_devices: Vec<u64>) -> Self {
+        let states = Self {
+            pagemap,
+            frames,
+            claimed: Mutex::default(),
+            scan_works: AtomicBool::new(true),
+            hugetlb_devices,
+        };
         // An empty range: nothing but whether the kernel knows the call is learnt.
         let _ = states.scan(Range::default(), Categories::ZERO_PAGE, 0, &mut [Region::default()]);
         states
@@ -139,7 +146,7 @@ impl PageStates {
         pages: &mut [Page],
     ) {
         if entries.clone().all(|entry| !entry.is_present() || entry.is_exclusive())
-            && !meets_hugetlb(batch, mappings)
+            && !self.meets_hugetlb(batch, mappings)
         {
             return;
         }
@@ -155,8 +162,10 @@ impl PageStates {
             while rest.first().is_some_and(|mapping| mapping.range.end <= addr) {
                 rest = &rest[1..];
             }
-            let backing =
-                rest.first().filter(|mapping| mapping.range.contains(addr)).map_or(Backing::Plain, backing);
+            let backing = rest
+                .first()
+                .filter(|mapping| mapping.range.contains(addr))
+                .map_or(Backing::Plain, |mapping| self.backing(mapping));
             let uncounted = match backing {
                 Backing::Hugetlb => true,
                 Backing::NeverAnonymous => entry.is_ambiguous(),
@@ -261,39 +270,45 @@ impl PageStates {
         self.see_frames() || self.scan_works.load(Ordering::Relaxed)
     }
 
+    /// Whether frames without page structures, such as a device's, may be mapped there.
+    pub(crate) fn may_hold_devices(&self, mapping: &Mapping) -> bool {
+        self.backing(mapping) == Backing::NeverAnonymous
+    }
+
+    fn backing(&self, mapping: &Mapping) -> Backing {
+        match &mapping.kind {
+            _ if self.is_hugetlb(mapping) => Backing::Hugetlb,
+            Kind::Special => Backing::NeverAnonymous,
+            _ if mapping.sharing == Sharing::Shared => Backing::NeverAnonymous,
+            Kind::Anonymous { .. } | Kind::Heap | Kind::Stack => Backing::Anonymous,
+            Kind::File { .. } | Kind::Shmem { .. } => Backing::Plain,
+        }
+    }
+
+    /// Pages that `MAP_HUGETLB` asked for, by the name that the kernel gives their map, and files of
+    /// a mounted hugetlbfs.
+    fn is_hugetlb(&self, mapping: &Mapping) -> bool {
+        match &mapping.kind {
+            Kind::File { path, id, .. } => {
+                path.as_os_str() == "/anon_hugepage" || self.hugetlb_devices.contains(&id.device)
+            }
+            _ => false,
+        }
+    }
+
+    fn meets_hugetlb(&self, batch: Range, mappings: &[Mapping]) -> bool {
+        let from = mappings.partition_point(|mapping| mapping.range.end <= batch.start);
+        mappings[from..]
+            .iter()
+            .take_while(|mapping| mapping.range.start < batch.end)
+            .any(|mapping| self.is_hugetlb(mapping))
+    }
+
     /// Gives back the frames that this process claimed: what was learnt of it is not used.
     pub(crate) fn abandon(&mut self) {
         let claimed = std::mem::take(self.claimed.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.frames.lock().remove_all(&claimed);
     }
-}
-
-fn backing(mapping: &Mapping) -> Backing {
-    match &mapping.kind {
-        kind if is_hugetlb(kind) => Backing::Hugetlb,
-        Kind::Special => Backing::NeverAnonymous,
-        _ if mapping.sharing == Sharing::Shared => Backing::NeverAnonymous,
-        Kind::Anonymous { .. } | Kind::Heap | Kind::Stack => Backing::Anonymous,
-        _ => Backing::Plain,
-    }
-}
-
-/// Whether frames without page structures, such as a device's, may be mapped there.
-pub(crate) fn holds_devices(mapping: &Mapping) -> bool {
-    backing(mapping) == Backing::NeverAnonymous
-}
-
-/// Anonymous huge pages that were asked for by `MAP_HUGETLB` or `SHM_HUGETLB`.
-fn is_hugetlb(kind: &Kind) -> bool {
-    matches!(kind, Kind::File { path, .. } if path.as_os_str() == "/anon_hugepage")
-}
-
-fn meets_hugetlb(batch: Range, mappings: &[Mapping]) -> bool {
-    let from = mappings.partition_point(|mapping| mapping.range.end <= batch.start);
-    mappings[from..]
-        .iter()
-        .take_while(|mapping| mapping.range.start < batch.end)
-        .any(|mapping| is_hugetlb(&mapping.kind))
 }
 
 /// What a failed read of the target's files in /proc means.

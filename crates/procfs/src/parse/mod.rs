@@ -9,3 +9,4 @@ pub(crate) mod pagemap;
 pub(crate) mod smaps;
 pub(crate) mod stat;
 pub(crate) mod status;
+pub(crate) mod syscall;

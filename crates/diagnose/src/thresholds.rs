@@ -74,9 +74,8 @@ pub const UNEXPLAINED_MAX_SHARE: f64 = 0.20;
 
 // ---- watching --------------------------------------------------------------------------------
 
-/// Fewer samples than this say nothing: with ten, a level that wanders without growing is called
-/// growth in more than one case of twenty.
-pub const GROWTH_MIN_SAMPLES: usize = 12;
+/// Fewer samples than this say nothing.
+pub const GROWTH_MIN_SAMPLES: usize = 8;
 
 /// Two-sided 99 %: growth is claimed of several subjects at once, and memory's level wanders.
 pub const GROWTH_Z: f64 = 2.58;

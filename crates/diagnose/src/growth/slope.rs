@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn flat_series_with_noise_are_called_growth_in_less_than_one_in_twenty() {
-        for n in [12, 30, 120] {
+        for n in [8, 12, 30, 120] {
             let independent = called_growth(|noise| series(n, |_| 500.0 * MIB + 20.0 * MIB * noise.next()));
             assert!(independent < 20, "{independent} of 400 with {n} points");
             let mut level = 0.0;
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn leaks_are_called_growth() {
-        for (n, at_least) in [(12, 300), (30, 390), (120, 400)] {
+        for (n, at_least) in [(8, 100), (12, 300), (30, 390), (120, 400)] {
             // Ten deviations over the time watched.
             let found = called_growth(|noise| {
                 series(n, |at| 500.0 * MIB + 40.0 * MIB * at / (2.0 * n as f64) + 4.0 * MIB * noise.next())
@@ -241,7 +241,7 @@ mod tests {
         }
 
         #[test]
-        fn a_clean_leak_of_any_size_is_found(rate in 0.1..1000.0f64, level in 0.0..4000.0f64, n in 12usize..200) {
+        fn a_clean_leak_of_any_size_is_found(rate in 0.1..1000.0f64, level in 0.0..4000.0f64, n in 8usize..200) {
             let points = series(n, |at| level * MIB + rate * MIB * at);
             prop_assert_eq!(line(&points).unwrap().trend, Trend::Grows);
         }

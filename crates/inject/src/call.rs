@@ -28,13 +28,21 @@ pub struct Options {
     /// How long to wait for the call to return. When it has passed only the waiting ends: the thread
     /// finishes the call and goes on by itself. 30 s unless said otherwise.
     pub patience: Duration,
+    /// Longest time a thread may be stopped before the call; what takes longer is given up. 50 ms
+    /// unless said otherwise.
+    pub stop_budget: Duration,
     /// Asked at every [`Point`]; `false` gives up there. Always `true` unless said otherwise.
     pub probe: fn(Point) -> bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { search: Duration::from_secs(1), patience: Duration::from_secs(30), probe: |_| true }
+        Self {
+            search: Duration::from_secs(1),
+            patience: Duration::from_secs(30),
+            stop_budget: Duration::from_millis(50),
+            probe: |_| true,
+        }
     }
 }
 

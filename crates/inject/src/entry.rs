@@ -75,23 +75,23 @@ pub(crate) struct Release {
 impl Entry<'_> {
     /// Tries to make the calls in one thread. Must run on a thread of ours that does nothing else.
     pub(crate) fn attempt(&self, tid: Tid, deadline: Instant) -> Result<Release, Halt> {
+        sys::hurry();
         let stop_by = deadline.min(Instant::now() + STOP_WITHIN);
-        let mut stopped = Stopped::stop(tid, stop_by).map_err(|error| match error {
+        let stopped = Stopped::stop(self.process, tid, stop_by).map_err(|error| match error {
             StopError::Thread(reason) => Halt::Refused(reason),
             StopError::Denied(source) => self.denied(tid, source),
         })?;
+        let until = Instant::now() + self.options.stop_budget;
         self.reach(Point::Stopped)?;
 
-        let registers = stopped.registers().map_err(|_| Unsafe::Not64Bit)?;
-        let status = self.process.task_status(tid).map_err(|_| Unsafe::Ended)?;
-        stopped.hide_interruption(&registers, &status);
-        Self::check_mode(&registers, &status)?;
+        let (registers, status) = (stopped.registers(), stopped.status());
+        Self::check_mode(&registers, status)?;
         let vector_state = sys::vector_state(tid).map_err(|_| Unsafe::VectorState)?;
         self.reach(Point::Read)?;
 
-        let (stack, entered) = self.prove(&registers)?;
-        let home = resume::home(self.memory, tid, &registers, &status, entered)?;
-        let announce = announce_for(&status);
+        let (stack, entered) = self.prove(&registers, until)?;
+        let home = resume::home(self.memory, tid, &registers, status, entered)?;
+        let announce = announce_for(status);
         let signal_mask = Self::signal_mask(tid, &home, announce)?;
         let vector_state =
             xstate::for_signal_frame(&vector_state, sys::vector_component).ok_or(Unsafe::VectorState)?;
@@ -102,6 +102,9 @@ impl Entry<'_> {
         sys::write_memory(self.memory, chain.base, &chain.bytes)
             .map_err(|source| Halt::Failed(InjectError::Write { tid, source }))?;
         self.reach(Point::Written)?;
+        if Instant::now() > until {
+            return Err(Unsafe::TookTooLong.into());
+        }
 
         let at = Instant::now();
         let stopped = stopped
@@ -164,12 +167,12 @@ impl Entry<'_> {
 
     /// Proves that the thread is at a safe point. Returns the bounds of its stack, and the function of
     /// the C library that it waits in.
-    fn prove(&self, registers: &Registers) -> Result<(Range, Option<&'static str>), Unsafe> {
+    fn prove(&self, registers: &Registers, until: Instant) -> Result<(Range, Option<&'static str>), Unsafe> {
         let mapping = self.code.mapping_at(registers.sp()).ok_or(Unsafe::StackUnknown)?;
         let mapping = &self.code.mappings()[mapping];
         let stack = stack::bounds(registers, mapping, self.memory).ok_or(Unsafe::StackUnknown)?;
         let words = Words::new(self.memory, registers.sp(), stack.end);
-        let entered = safe_point::prove(self.code, registers, stack, &words, self.forbidden)?;
+        let entered = safe_point::prove(self.code, registers, stack, &words, self.forbidden, until)?;
         Ok((stack, entered))
     }
 

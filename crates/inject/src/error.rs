@@ -117,6 +117,9 @@ pub enum Unsafe {
     /// It is in an uninterruptible wait, or did not stop in time.
     #[error("it does not stop")]
     Unstoppable,
+    /// The proof took longer than the thread may be stopped.
+    #[error("its stack could not be walked in the time it may be stopped")]
+    TookTooLong,
     /// It was stopped by job control in between.
     #[error("it is stopped by job control")]
     JobControl,

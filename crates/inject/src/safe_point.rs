@@ -8,6 +8,8 @@
 //! Invariant: what is not proven is refused. A function of the C library without an exported name is
 //! accepted only when it was called, within the library, from a listed one.
 
+use std::time::Instant;
+
 use slackwater_memory::FileId;
 
 use crate::code::Code;
@@ -18,7 +20,8 @@ use crate::stack::Words;
 use crate::unwind::{Context, Frame, walk};
 use slackwater_base::{Addr, Range};
 
-/// Functions that wait, and hold no lock of the C library meanwhile.
+/// Functions that do little more than one system call that may wait, and hold no lock of the C library
+/// meanwhile.
 const WAITS: &[&str] = &[
     "__nanosleep",
     "__poll",
@@ -43,11 +46,20 @@ const WAITS: &[&str] = &[
     "epoll_pwait",
     "epoll_pwait2",
     "epoll_wait",
+    "fcntl",
+    "fcntl64",
+    "fdatasync",
+    "flock",
+    "fsync",
+    "lockf",
     "msgrcv",
     "nanosleep",
     "pause",
     "poll",
     "ppoll",
+    "pread",
+    "pread64",
+    "preadv",
     "pselect",
     "pthread_cond_clockwait",
     "pthread_cond_timedwait",
@@ -58,12 +70,15 @@ const WAITS: &[&str] = &[
     "pthread_rwlock_rdlock",
     "pthread_rwlock_wrlock",
     "pthread_timedjoin_np",
+    "pwrite",
+    "pwrite64",
     "read",
     "readv",
     "recv",
     "recvfrom",
     "recvmmsg",
     "recvmsg",
+    "sched_yield",
     "select",
     "sem_clockwait",
     "sem_timedwait",
@@ -71,6 +86,8 @@ const WAITS: &[&str] = &[
     "semop",
     "semtimedop",
     "send",
+    "sendfile",
+    "sendfile64",
     "sendmsg",
     "sendto",
     "sigsuspend",
@@ -78,6 +95,7 @@ const WAITS: &[&str] = &[
     "sigwait",
     "sigwaitinfo",
     "sleep",
+    "splice",
     "syscall",
     "usleep",
     "wait",
@@ -100,8 +118,9 @@ pub(crate) fn prove(
     stack: Range,
     words: &Words<'_>,
     forbidden: &[FileId],
+    until: Instant,
 ) -> Result<Option<&'static str>, Unsafe> {
-    let frames = walk(&Target { code, words }, registers, stack)?;
+    let frames = walk(&Target { code, words }, registers, stack, until)?;
     let described: Vec<_> = frames
         .iter()
         .filter_map(|frame| {

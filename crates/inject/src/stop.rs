@@ -9,7 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use slackwater_base::Tid;
-use slackwater_procfs::Status;
+use slackwater_procfs::{Process, Status};
 
 use crate::error::Unsafe;
 use crate::regs::{Interrupted, Registers};
@@ -20,6 +20,8 @@ use crate::sys::{self, Event};
 pub(crate) struct Stopped {
     tid: Tid,
     since: Instant,
+    registers: Registers,
+    status: Status,
     /// What to do with the registers when the thread is let go.
     release: Release,
     detached: bool,
@@ -44,7 +46,7 @@ pub(crate) enum StopError {
 
 impl Stopped {
     /// Stops a thread, or gives up at `deadline`.
-    pub(crate) fn stop(tid: Tid, deadline: Instant) -> Result<Self, StopError> {
+    pub(crate) fn stop(process: &Process, tid: Tid, deadline: Instant) -> Result<Self, StopError> {
         let refused = |error: io::Error| match error.raw_os_error() {
             // ECHILD: it was killed, and its own parent was faster than we are.
             Some(libc::ESRCH | libc::ECHILD) => StopError::Thread(Unsafe::Ended),
@@ -53,13 +55,12 @@ impl Stopped {
         sys::seize(tid).map_err(refused)?;
         let since = Instant::now();
         sys::interrupt(tid).map_err(refused)?;
-        let stopped = |release| Self { tid, since, release, detached: false };
         loop {
             match sys::poll(tid).map_err(refused)? {
-                Event::Interrupted => return Ok(stopped(Release::Untouched)),
+                Event::Interrupted => break,
                 Event::GroupStop => {
-                    // Detaching leaves it in the stop it is in.
-                    drop(stopped(Release::Untouched));
+                    // Leaves it in the stop it is in.
+                    sys::detach(tid, 0).map_err(refused)?;
                     return Err(StopError::Thread(Unsafe::JobControl));
                 }
                 Event::Ended => return Err(StopError::Thread(Unsafe::Ended)),
@@ -71,19 +72,38 @@ impl Stopped {
                 Event::None => wait(since.elapsed()),
             }
         }
+        let mut stopped = Self {
+            tid,
+            since,
+            registers: Registers::default(),
+            status: Status::default(),
+            release: Release::Untouched,
+            detached: false,
+        };
+        // A 32-bit thread has registers of another size.
+        stopped.registers = sys::registers(tid).map_err(|_| StopError::Thread(Unsafe::Not64Bit))?;
+        stopped.status = process.task_status(tid).map_err(|_| StopError::Thread(Unsafe::Ended))?;
+        stopped.hide_interruption();
+        Ok(stopped)
     }
 
-    pub(crate) fn registers(&self) -> io::Result<Registers> {
-        sys::registers(self.tid)
+    /// Its registers, as the stop has left them.
+    pub(crate) const fn registers(&self) -> Registers {
+        self.registers
+    }
+
+    /// Its status while stopped.
+    pub(crate) const fn status(&self) -> &Status {
+        &self.status
     }
 
     /// Sees to it that a wait does not report EINTR merely because we were here. With a signal
     /// pending EINTR is right and stays.
-    pub(crate) fn hide_interruption(&mut self, registers: &Registers, status: &Status) {
-        if let Interrupted::WouldReportEintr { number } = registers.interrupted()
-            && !signal_pending(status)
+    fn hide_interruption(&mut self) {
+        if let Interrupted::WouldReportEintr { number } = self.registers.interrupted()
+            && !signal_pending(&self.status)
         {
-            self.release = Release::Restored(Box::new(registers.reissuing(number)));
+            self.release = Release::Restored(Box::new(self.registers.reissuing(number)));
         }
     }
 

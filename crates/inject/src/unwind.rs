@@ -5,6 +5,8 @@
 //! walk is a proof about what the thread is inside of. (General unwinders fall back to frame
 //! pointers and to reading instructions, which is right for a profiler and wrong here.)
 
+use std::time::Instant;
+
 use gimli::{CfaRule, EvaluationResult, Expression, Register, RegisterRule, UnwindContext, Value, X86_64};
 use slackwater_base::{Addr, Range};
 
@@ -39,11 +41,12 @@ pub(crate) trait Context {
 /// The registers that frame information can name: 0 to 15 and the return address.
 type File = [Option<u64>; 17];
 
-/// All frames, innermost first. The last one's frame information says that it has no caller.
+/// All frames, innermost first, unless they cannot be had by `until`. The last one's frame information says that it has no caller.
 pub(crate) fn walk(
     context: &impl Context,
     registers: &Registers,
     stack: Range,
+    until: Instant,
 ) -> Result<Vec<Frame>, Unsafe> {
     let mut file = by_dwarf_number(registers);
     let mut unwind = UnwindContext::new();
@@ -53,6 +56,9 @@ pub(crate) fn walk(
         let lookup = if frames.is_empty() { pc } else { pc - 1 };
         let frame = Frame { lookup, module: context.module_at(lookup)? };
         frames.push(frame);
+        if frames.len().is_multiple_of(64) && Instant::now() > until {
+            return Err(Unsafe::TookTooLong);
+        }
         if frames.len() > DEEPEST {
             return Err(Unsafe::NoCaller(lookup));
         }

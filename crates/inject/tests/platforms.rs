@@ -150,3 +150,63 @@ fn one_computing_thread_is_enough() {
         eprintln!("{}: {entries} entries, {stops} let go", interpreter.version());
     }
 }
+
+/// Under a seccomp filter any system call that the program does not make by itself may be its death:
+/// here those that an entry would like to make.
+#[test]
+fn a_filtered_program_makes_no_call_of_ours() {
+    let source = r#"
+        #include "planted.h"
+        #include <linux/filter.h>
+        #include <linux/seccomp.h>
+        #include <stddef.h>
+        #include <sys/prctl.h>
+        #include <sys/syscall.h>
+        int main(void) {
+            struct sock_filter rules[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigprocmask, 1, 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+            };
+            struct sock_fprog filter = {sizeof rules / sizeof *rules, rules};
+            prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
+            ready("%d", 1);
+            serve();
+        }"#;
+    let mut victim = Program::c("filtered", source).unwrap().spawn().unwrap();
+    let process = process(&victim);
+    for _ in 0..20 {
+        let outcome = trim(&process, &patient()).unwrap();
+        assert!(outcome.finished, "{outcome:?}");
+    }
+    assert_eq!(victim.ask("still there").unwrap(), "");
+}
+
+/// A `vfork` child runs on its parent's memory.
+#[test]
+fn a_vfork_child_is_refused() {
+    let source = r#"
+        #include "planted.h"
+        int main(void) {
+            if (vfork() == 0) {
+                ready("%d", getpid());
+                char byte;
+                read(0, &byte, 1);
+                _exit(0);
+            }
+            serve();
+        }"#;
+    let victim = Program::c_linked("vforked", source, Linking::Dynamic, &["-Wno-deprecated-declarations"]);
+    let victim = victim.unwrap().spawn().unwrap();
+    let child = slackwater_base::Pid(victim.greeting_numbers()[0] as i32);
+    let child = slackwater_procfs::Root::host().process(child).unwrap();
+    let error = slackwater_inject::Target::open(&child).unwrap_err();
+    assert!(error.to_string().contains("vfork"), "{error}");
+    // Its parent waits for it and cannot be stopped; it is refused in time.
+    let parent = process(&victim);
+    let options = slackwater_inject::Options { search: Duration::from_millis(200), ..Default::default() };
+    let error = trim(&parent, &options).unwrap_err();
+    assert!(matches!(error, InjectError::Refused { .. }), "{error}");
+}

@@ -1,7 +1,8 @@
 //! Walks glibc malloc: every arena, heap and chunk, without symbols.
 //!
 //! ```text
-//! image     data of mapped files           find, banner, params   which glibc, where, its settings
+//! image     data of mapped files           find, banner, params   where its parts are
+//! library   which glibc, which release
 //! threads   descriptors                    caches                 chunks parked by threads
 //! state     one arena's own books          extent                 where its memory lies
 //! tile      chunk by chunk                 tally                  what each adds to the ledger
@@ -23,6 +24,7 @@ mod extent;
 mod fast;
 mod find;
 mod image;
+mod library;
 mod links;
 mod mapped;
 mod marks;

@@ -7,7 +7,7 @@
 //! A cache belongs to its thread, which takes no lock to change it: a bin caught in mid-change is
 //! read again, and counted as uncertain if that does not help.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use slackwater_base::Addr;
 use slackwater_layout::glibc::tcache::{Counter, TcacheLayout};
@@ -61,25 +61,40 @@ pub(super) fn locate(
     descriptors: &[Addr],
 ) -> Option<Locator> {
     let layout = release.tcache?;
-    let mut votes: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
-    for &descriptor in descriptors.iter().take(MAX_VOTERS) {
-        let Some(mapping) = memory.mapping_at(descriptor) else { continue };
-        let below = descriptor.offset_from(mapping.range.start).min(MAX_TLS_BYTES) & !7;
-        let Ok(words) = memory.read_words(descriptor - below, (below / 8) as usize) else { continue };
-        for (index, &word) in words.iter().enumerate() {
-            if let Some(own) = own_chunk(memory, layout, Addr(word))
-                && let Some(cache) = read(memory, release, layout, tcache_count, own)
-                && cache.uncertain_bytes == 0
-            {
-                let vote = votes.entry(below - index as u64 * 8).or_default();
-                vote.0 += 1;
-                vote.1 += cache.chunks.len();
-            }
+    let voters = &descriptors[..descriptors.len().min(MAX_VOTERS)];
+    let pages = Pages::new(memory);
+    let mut distances = BTreeSet::new();
+    for &descriptor in voters {
+        distances.extend(candidates(memory, &pages, layout, descriptor));
+        // One thread at work shows the place; the others are asked whether they agree.
+        if distances.len() > 1 {
+            break;
         }
     }
+    let vote = |&distance: &u64| {
+        let caches = voters.iter().filter_map(|descriptor| {
+            let block = memory.read_addr(descriptor.checked_sub(distance)?).ok()?;
+            let own = own_chunk(memory, &Pages::new(memory), layout, block)?;
+            read(memory, release, layout, tcache_count, own).filter(|cache| cache.uncertain_bytes == 0)
+        });
+        caches.fold((0, 0), |(n_caches, n_chunks), cache| (n_caches + 1, n_chunks + cache.chunks.len()))
+    };
     // Most caches, then most chunks in them, then nearest to the descriptor.
-    let best = votes.into_iter().max_by_key(|(distance, votes)| (*votes, u64::MAX - distance))?;
-    Some(Locator { layout, distance: best.0, n_chunks: best.1.1 })
+    let votes = distances.into_iter().map(|distance| (vote(&distance), distance));
+    let ((_, n_chunks), distance) = votes
+        .filter(|((n_caches, _), _)| *n_caches > 0)
+        .max_by_key(|(votes, distance)| (*votes, u64::MAX - distance))?;
+    Some(Locator { layout, distance, n_chunks })
+}
+
+/// Distances below `descriptor` at which lies the address of what could be a cache.
+fn candidates(memory: &dyn Memory, pages: &Pages, layout: &TcacheLayout, descriptor: Addr) -> Vec<u64> {
+    let Some(mapping) = memory.mapping_at(descriptor) else { return Vec::new() };
+    let below = descriptor.offset_from(mapping.range.start).min(MAX_TLS_BYTES) & !7;
+    let Ok(words) = memory.read_words(descriptor - below, (below / 8) as usize) else { return Vec::new() };
+    let distances = (0..).map(|index| below - index * 8);
+    let is_cache = |word: u64| own_chunk(memory, pages, layout, Addr(word)).is_some();
+    distances.zip(words).filter(|(_, word)| is_cache(*word)).map(|(distance, _)| distance).collect()
 }
 
 impl Caches {
@@ -96,7 +111,7 @@ impl Caches {
         for &descriptor in descriptors {
             let Some(variable) = descriptor.checked_sub(locator.distance) else { continue };
             let Ok(block) = memory.read_addr(variable) else { continue };
-            let Some(own) = own_chunk(memory, locator.layout, block) else { continue };
+            let Some(own) = own_chunk(memory, &Pages::new(memory), locator.layout, block) else { continue };
             if let Some(cache) = read(memory, release, locator.layout, tcache_count, own) {
                 caches.own.push(own);
                 caches.chunks.extend(cache.chunks);
@@ -117,12 +132,12 @@ impl Caches {
 }
 
 /// The chunk of the block at `block`, if it has the size of one that holds a cache.
-fn own_chunk(memory: &dyn Memory, layout: &TcacheLayout, block: Addr) -> Option<Addr> {
+fn own_chunk(memory: &dyn Memory, pages: &Pages, layout: &TcacheLayout, block: Addr) -> Option<Addr> {
     let own = block.checked_sub(chunk::HEADER_BYTES).filter(|own| own.is_aligned(chunk::ALIGN))?;
     if !memory.mapping_at(own).is_some_and(Mapping::is_anonymous_data) {
         return None;
     }
-    let head = memory.read_u64(chunk::SIZE.of(own)).ok()?;
+    let head = pages.word(chunk::SIZE.of(own)).ok()?;
     let is_mapped = head & chunk::IS_MMAPPED != 0;
     (head & !chunk::FLAGS == layout.chunk_bytes() && !is_mapped).then_some(own)
 }

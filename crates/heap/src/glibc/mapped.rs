@@ -6,7 +6,7 @@
 
 use slackwater_base::{Addr, Class, Gap, PAGE_SIZE, PinReason, Range};
 use slackwater_layout::glibc::{Release, chunk};
-use slackwater_memory::{Kind, Memory, MemoryError, MemoryExt, WINDOW_BYTES};
+use slackwater_memory::{Kind, Mapping, Memory, MemoryError, MemoryExt, WINDOW_BYTES, Window};
 
 use super::arena::{Common, Read};
 use super::caches::Caches;
@@ -17,6 +17,8 @@ use crate::{Arena, ArenaKind, GlibcArena};
 const MAX_RETRIES: u32 = 3;
 /// Most bytes of mappings that are searched page by page.
 const MAX_SEARCHED_BYTES: u64 = 64 << 30;
+/// What the neighbours of mapped chunks mostly are a multiple of.
+const STEP_BYTES: u64 = 256 << 10;
 
 /// Finds all mapped chunks outside `taken`, which is sorted.
 pub(super) fn read(common: &Common, taken: &[Range], caches: &Caches) -> Result<Read, MemoryError> {
@@ -87,44 +89,84 @@ const fn expected(params: &Params) -> (u64, u64) {
     (params.settings.n_mmaps, params.settings.mmapped_bytes)
 }
 
-/// The maps of mapped chunks, in address order. First only where mappings begin and right behind
-/// chunks; page by page only if that does not find all.
+/// The maps of mapped chunks, in address order. They are looked for where they mostly are, and
+/// elsewhere only as long as some are missing:
+/// 1. where mappings begin, and right behind other chunks;
+/// 2. in steps of 256 KiB, which arenas of Python and most other neighbours are multiples of;
+/// 3. at every page.
 fn chunks(
     memory: &dyn Memory,
     release: &Release,
     params: &Params,
     taken: &[Range],
 ) -> Result<Vec<Range>, MemoryError> {
-    if params.settings.n_mmaps == 0 {
-        return Ok(Vec::new());
-    }
+    let is_complete = |found: &[Range]| counts(found).0 >= params.settings.n_mmaps;
     let mut found = Vec::new();
-    let mut rest = Vec::new();
-    for mapping in memory.mappings() {
-        if !mapping.is_anonymous_data() || mapping.kind == Kind::Heap {
-            continue;
-        }
-        for part in mapping.range.without(taken) {
-            let mut at = part.start.align_up(PAGE_SIZE);
-            while let Some(chunk) = chunk_at(memory, release, at, part.end)? {
-                at = chunk.end;
-                found.push(chunk);
-            }
-            if at < part.end {
-                rest.push(Range::new(at, part.end));
+    if is_complete(&found) {
+        return Ok(found);
+    }
+    let is_searched = |mapping: &&Mapping| mapping.is_anonymous_data() && mapping.kind != Kind::Heap;
+    let mappings = memory.mappings().iter().filter(is_searched);
+    let mut rest: Vec<Range> = mappings
+        .flat_map(|mapping| mapping.range.without(taken))
+        .map(|part| part.align_in(PAGE_SIZE))
+        .filter(|part| !part.is_empty())
+        .collect();
+    for part in &rest {
+        follow(memory, release, part.start, part.end, &mut found)?;
+    }
+    if !is_complete(&found) {
+        rest = without(&rest, &found);
+        for part in &rest {
+            let mut at = part.start + STEP_BYTES;
+            while at < part.end {
+                let end = follow(memory, release, at, part.end, &mut found)?;
+                at = (at + STEP_BYTES).max(end);
             }
         }
     }
     let mut left = MAX_SEARCHED_BYTES;
-    for part in rest {
-        if counts(&found).0 >= params.settings.n_mmaps || part.len() > left {
-            break;
+    if !is_complete(&found) {
+        rest = without(&rest, &found);
+        for part in &rest {
+            if is_complete(&found) || part.len() > left {
+                break;
+            }
+            left -= part.len();
+            search(memory, release, *part, &mut found)?;
         }
-        left -= part.len();
-        search(memory, release, part, &mut found)?;
     }
-    found.sort();
+    found.sort_unstable();
     Ok(found)
+}
+
+fn without(parts: &[Range], found: &[Range]) -> Vec<Range> {
+    let mut found = found.to_vec();
+    found.sort_unstable();
+    parts.iter().flat_map(|part| part.without(&found)).collect()
+}
+
+/// Collects the chunk at `at` and those right behind it, up to `end`. Where the last one ends.
+fn follow(
+    memory: &dyn Memory,
+    release: &Release,
+    mut at: Addr,
+    end: Addr,
+    found: &mut Vec<Range>,
+) -> Result<Addr, MemoryError> {
+    loop {
+        let words = match memory.read_words(at, 2) {
+            Ok(words) => words,
+            Err(error @ (MemoryError::Denied | MemoryError::Gone)) => return Err(error),
+            Err(_) => return Ok(at),
+        };
+        let Some(chunk) = chunk_at(release, at, end, words[0], words[1]) else { return Ok(at) };
+        found.push(chunk);
+        at = chunk.end;
+        if at >= end {
+            return Ok(at);
+        }
+    }
 }
 
 /// Looks at the start of every resident page of `part`.
@@ -134,25 +176,17 @@ fn search(
     part: Range,
     found: &mut Vec<Range>,
 ) -> Result<(), MemoryError> {
-    let mut pages = Vec::new();
+    let mut window = Window::new();
     let mut at = part.start;
     while at < part.end {
-        let step = Range::new(at, part.end.min(at + WINDOW_BYTES));
-        pages.clear();
-        memory.pages(step, &mut pages)?;
-        let mut next = step.end;
-        for (index, page) in pages.iter().enumerate() {
-            let start = step.start + index as u64 * PAGE_SIZE;
-            if start < at || !page.is_resident() {
-                continue;
-            }
-            if let Some(chunk) = chunk_at(memory, release, start, part.end)? {
-                at = chunk.end;
-                next = next.max(chunk.end);
-                found.push(chunk);
-            }
+        let range = Range::sized(at, WINDOW_BYTES).intersect(part);
+        memory.window(range, &mut window)?;
+        while at < range.end {
+            let words = window.word(at).zip(window.word(at + 8));
+            let chunk = words.and_then(|(offset, head)| chunk_at(release, at, part.end, offset, head));
+            at = chunk.map_or(at + PAGE_SIZE, |chunk| chunk.end);
+            found.extend(chunk);
         }
-        at = next;
     }
     Ok(())
 }
@@ -161,18 +195,7 @@ fn search(
 ///
 /// `memalign` moves the chunk into its map; the header it had before stays at the start and still
 /// gives the whole length.
-fn chunk_at(
-    memory: &dyn Memory,
-    release: &Release,
-    at: Addr,
-    end: Addr,
-) -> Result<Option<Range>, MemoryError> {
-    let words = match memory.read_words(at, 2) {
-        Ok(words) => words,
-        Err(error @ (MemoryError::Denied | MemoryError::Gone)) => return Err(error),
-        Err(_) => return Ok(None),
-    };
-    let (offset, head) = (words[0], words[1]);
+fn chunk_at(release: &Release, at: Addr, end: Addr, offset: u64, head: u64) -> Option<Range> {
     // From 2.43 on bit 0 of the offset marks explicit huge pages.
     let offset = if release.mapped_extra_bytes() > 0 { offset & !1 } else { offset };
     let bytes = (head & !chunk::FLAGS).saturating_add(release.mapped_extra_bytes());
@@ -181,5 +204,5 @@ fn chunk_at(
         && bytes.is_multiple_of(PAGE_SIZE)
         && bytes > 0
         && at.checked_add(bytes).is_some_and(|chunk_end| chunk_end <= end);
-    Ok(is_chunk.then(|| Range::sized(at, bytes)))
+    is_chunk.then(|| Range::sized(at, bytes))
 }

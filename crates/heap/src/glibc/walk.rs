@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use slackwater_base::{Gap, Partial, PinnedBy, Range, Tid};
-use slackwater_layout::glibc::state::StateLayout;
-use slackwater_layout::glibc::{DISTINCT_MINORS, NEWEST_MINOR, OLDEST_MINOR, Release};
-use slackwater_memory::{Memory, MemoryError, MemoryExt};
+use slackwater_memory::{Memory, MemoryError};
 
 use super::arena::{self, Common, Reading};
-use super::banner::stated_release;
 use super::broken::Broken;
-use super::caches::{self, Locator};
 use super::error::GlibcError;
-use super::find::{self, Found};
+use super::find::Found;
 use super::image::{self, DataArea};
+use super::library::{find_library, identify};
 use super::mapped;
-use super::params::{self, Params};
 use super::threads;
 use crate::{Allocator, ArenaKind, Blocks, GlibcVersion, Heap};
 
@@ -59,105 +55,6 @@ pub fn walk(memory: &dyn Memory, threads: &[Tid]) -> Result<Option<Partial<Heap>
     };
     let heap = read_heap(&common, &library.found, &mut gaps)?;
     Ok(Some(Partial { value: heap, gaps }))
-}
-
-/// The C library that hands out memory.
-struct Library<'a> {
-    area: &'a DataArea,
-    found: Found,
-}
-
-/// What a library turned out to be.
-struct Identity {
-    release: Release,
-    params: Params,
-    locator: Option<Locator>,
-}
-
-fn find_library<'a>(memory: &dyn Memory, areas: &'a [DataArea]) -> Result<Option<Library<'a>>, GlibcError> {
-    let mut library: Option<Library> = None;
-    for area in areas {
-        let Some(found) = find::main_arena(memory, area)? else { continue };
-        if !hands_out_memory(memory, &found, area)? {
-            continue;
-        }
-        if let Some(first) = &library {
-            return Err(GlibcError::SeveralLibcs {
-                first: first.area.path.clone(),
-                second: area.path.clone(),
-            });
-        }
-        library = Some(Library { area, found });
-    }
-    Ok(library)
-}
-
-/// Whether a libc that is mapped is also used: behind a preloaded allocator it is not.
-fn hands_out_memory(memory: &dyn Memory, found: &Found, area: &DataArea) -> Result<bool, MemoryError> {
-    let is_used = |layout: &StateLayout| {
-        found.arenas.len() > 1
-            || memory.read_u64(layout.system_mem.of(found.arenas[0])).is_ok_and(|bytes| bytes > 0)
-    };
-    if is_used(found.layout) {
-        return Ok(true);
-    }
-    // Not even one small block, but perhaps large ones.
-    for release in releases(found.layout) {
-        let params = params::find(memory, release.params, area)?;
-        if params.is_some_and(|params| params.settings.n_mmaps > 0) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// One release for each set of tables that goes with `layout`, newest first.
-fn releases(layout: &'static StateLayout) -> impl Iterator<Item = Release> {
-    let minors = DISTINCT_MINORS.iter().rev();
-    minors
-        .filter_map(|minor| Release::of_minor(*minor))
-        .filter(move |release| std::ptr::eq(release.state, layout))
-}
-
-/// Decides which tables hold. A shared library says which release it is. A static executable does
-/// not: then the newest release whose settings and thread caches are found where it has them.
-fn identify(
-    memory: &dyn Memory,
-    library: &Library,
-    descriptors: &[slackwater_base::Addr],
-) -> Result<Option<Identity>, GlibcError> {
-    let layout = library.found.layout;
-    let identify_as = |release: Release| -> Result<Option<Identity>, MemoryError> {
-        let Some(params) = params::find(memory, release.params, library.area)? else { return Ok(None) };
-        let locator = caches::locate(memory, &release, params.tcache_count, descriptors);
-        Ok(Some(Identity { release, params, locator }))
-    };
-    if let Some(version) = stated_release(memory, library.area.file) {
-        let release = (version.major == 2).then(|| Release::of_minor(version.minor)).flatten();
-        let Some(release) = release else {
-            let minor = if version.major < 2 {
-                OLDEST_MINOR
-            } else {
-                NEWEST_MINOR.min(version.minor.max(OLDEST_MINOR))
-            };
-            return Err(GlibcError::UnknownRelease {
-                version,
-                nearest: GlibcVersion { major: 2, minor },
-                path: library.area.path.clone(),
-            });
-        };
-        // Distributions have moved single fields back into older releases: what was probed holds.
-        return Ok(identify_as(Release { state: layout, ..release })?);
-    }
-    let mut best: Option<Identity> = None;
-    for release in releases(layout) {
-        let Some(identity) = identify_as(release)? else { continue };
-        let n_chunks = |identity: &Identity| identity.locator.map_or(0, |locator| locator.n_chunks);
-        if best.as_ref().is_none_or(|best| n_chunks(&identity) > n_chunks(best)) {
-            best = Some(identity);
-        }
-    }
-    Ok(best)
 }
 
 /// Where the lists of threads may begin: ld.so and libpthread, besides the C library itself.

@@ -5,5 +5,6 @@ mod books;
 mod churn;
 mod corrupt;
 mod held;
+mod refusals;
 mod roots;
 mod trim;

@@ -11,7 +11,7 @@ use slackwater_memory::{Memory, MemoryExt};
 use super::broken::Broken;
 use super::caches::{Caches, Locator};
 use super::digests::Digests;
-use super::extent::{self, Extents};
+use super::extent::{self, Extent, Extents};
 use super::fast;
 use super::marks::Marks;
 use super::pages::Pages;
@@ -191,12 +191,11 @@ fn pass(
 ) -> Result<Pass, Broken> {
     let memory = common.memory;
     let state = State::read(memory, common.release.state, addr)?;
-    let extents = match kind {
+    let mut extents = match kind {
         ArenaKind::Main => extent::of_main(memory, &state, &common.params)?,
         _ => extent::of_secondary(memory, &common.release, &common.params, &state)?,
     };
-    let overlaps =
-        |extent: &extent::Extent| taken.iter().any(|range| !range.intersect(extent.range).is_empty());
+    let overlaps = |extent: &Extent| taken.iter().any(|range| !range.intersect(extent.range).is_empty());
     if extents.0.iter().any(overlaps) {
         return Err(Broken::Unsupported("it claims memory of another arena"));
     }
@@ -205,8 +204,14 @@ fn pass(
         .ok_or(Broken::Unbalanced("a chunk is in two lists"))?;
     let rule = top_rule(common, kind, &extents);
     let mut tiler = Tiler::new(memory, &marks, rule);
-    for extent in &extents.0 {
-        tiler.extent(extent)?;
+    let mut index = 0;
+    while let Some(extent) = extents.0.get_mut(index) {
+        if let Some(foreign) = tiler.extent(extent)? {
+            let rest = extent::behind_foreign(memory, extent, foreign)?;
+            *extent = Extent { range: Range::new(extent.range.start, foreign), top: None, ..*extent };
+            extents.0.push(rest);
+        }
+        index += 1;
     }
     let mut links = state.links();
     links.join(tiler.tally.links);

@@ -6,6 +6,7 @@ use slackwater_layout::glibc::{Release, chunk};
 use slackwater_memory::{Kind, Mapping, Memory, MemoryExt};
 
 use super::broken::Broken;
+use super::pages::Pages;
 use super::params::Params;
 use super::state::State;
 
@@ -13,6 +14,10 @@ use super::state::State;
 const MAX_HEAPS: usize = 1 << 20;
 /// How far the main arena may have grown since the mappings were listed.
 const MAX_GROWTH_BYTES: u64 = 256 << 20;
+/// Most bytes that another user of the program break has taken at once.
+const MAX_FOREIGN_BYTES: u64 = 256 << 20;
+/// So many chunks in a row are no accident.
+const MIN_FOLLOWING: usize = 12;
 
 /// A stretch of memory tiled with chunks from `first` on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +70,44 @@ pub(super) fn of_main(memory: &dyn Memory, state: &State, params: &Params) -> Re
     }
     let first = start.align_up(chunk::ALIGN);
     Ok(Extents(vec![Extent { range: Range::new(start, end), first, top: Some(top) }]))
+}
+
+/// The rest of the main arena's extent behind memory of others that begins at `from`: where a chunk
+/// starts from which the next ones follow. glibc does not keep that address.
+pub(super) fn behind_foreign(memory: &dyn Memory, extent: &Extent, from: Addr) -> Result<Extent, Broken> {
+    let Some(top) = extent.top else { return Err(Broken::torn(from, "a cut in a secondary arena")) };
+    let pages = Pages::new(memory);
+    let limit = top.min(from + MAX_FOREIGN_BYTES);
+    let mut at = from;
+    while at <= limit {
+        if chunks_follow(&pages, at, top) {
+            return Ok(Extent { range: Range::new(at, extent.range.end), first: at, top: extent.top });
+        }
+        at = at + chunk::ALIGN;
+    }
+    Err(Broken::torn(from, "memory of another user of the program break with no end"))
+}
+
+/// Whether chunks follow one another from `at`, until the top or for long enough.
+fn chunks_follow(pages: &Pages, mut at: Addr, top: Addr) -> bool {
+    for step in 0..MIN_FOLLOWING {
+        if at == top {
+            return true;
+        }
+        let Ok(head) = pages.word(chunk::SIZE.of(at)) else { return false };
+        let bytes = head & !chunk::FLAGS;
+        // In the main arena the first chunk's predecessor counts as in use.
+        let is_possible = head & (chunk::IS_MMAPPED | chunk::NON_MAIN_ARENA) == 0
+            && (step > 0 || head & chunk::PREV_INUSE != 0)
+            && bytes >= chunk::MIN_BYTES
+            && bytes.is_multiple_of(chunk::ALIGN)
+            && bytes <= top.offset_from(at);
+        if !is_possible {
+            return false;
+        }
+        at = at + bytes;
+    }
+    true
 }
 
 /// The end of the program break's mapping: the break itself, rounded up to a page.

@@ -6,7 +6,7 @@
 //! A window is a copy made in a moment, the whole walk is not. Where a copy does not continue the
 //! one before, the books go back to the start of that copy and it is made again.
 
-use slackwater_base::{Addr, Range, Resident};
+use slackwater_base::{Addr, PAGE_SIZE, Range, Resident};
 use slackwater_layout::glibc::chunk;
 use slackwater_memory::Memory;
 
@@ -54,8 +54,9 @@ impl<'a> Tiler<'a> {
         }
     }
 
-    /// Walks one extent. Extents come in address order.
-    pub(super) fn extent(&mut self, extent: &Extent) -> Result<(), Broken> {
+    /// Walks one extent. Extents come in address order. Where the main arena was cut off by another
+    /// user of the program break, the walk stops: the address is where foreign memory begins.
+    pub(super) fn extent(&mut self, extent: &Extent) -> Result<Option<Addr>, Broken> {
         self.view.begin(extent.range.end);
         self.digests.begin(extent.range);
         self.hits.skip_to(self.marks, extent.first);
@@ -66,7 +67,8 @@ impl<'a> Tiler<'a> {
         let mut reloads = 0;
         loop {
             match self.window(extent, checkpoint.at) {
-                Ok(Step::Done) => return Ok(()),
+                Ok(Step::Done) => return Ok(None),
+                Ok(Step::CutOff(at)) => return Ok(Some(at)),
                 Ok(Step::Window { at, n_chunks }) => {
                     checkpoint = self.checkpoint(at);
                     reloads = 0;
@@ -109,6 +111,18 @@ impl<'a> Tiler<'a> {
             if bytes == 0 && extent.top.is_none() && left < chunk::MIN_BYTES {
                 self.tally.fence(&self.view, at, extent.range.end)?;
                 return Ok(Step::Done);
+            }
+            if bytes == chunk::HEADER_BYTES && extent.top.is_some() {
+                let after = at + chunk::HEADER_BYTES;
+                if !self.view.has_header(after) && n_chunks > 0 {
+                    return Ok(Step::Window { at, n_chunks });
+                }
+                let end = after + chunk::HEADER_BYTES;
+                let is_double = self.view.word(chunk::SIZE.of(after))? & !chunk::FLAGS == bytes;
+                if is_double && end.is_aligned(PAGE_SIZE) && end < extent.range.end {
+                    self.tally.fence(&self.view, at, end)?;
+                    return Ok(Step::CutOff(end));
+                }
             }
             let is_fence = bytes == chunk::HEADER_BYTES && left < 2 * chunk::MIN_BYTES;
             if head & chunk::IS_MMAPPED != 0
@@ -156,6 +170,8 @@ impl<'a> Tiler<'a> {
 enum Step {
     /// The extent's end.
     Done,
+    /// Two fenceposts in a row: memory of others begins there.
+    CutOff(Addr),
     /// The window's end: the next one starts with the chunk at `at`.
     Window { at: Addr, n_chunks: u64 },
 }

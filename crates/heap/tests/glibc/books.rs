@@ -64,6 +64,20 @@ fn mapped_chunks() {
     assert_eq!(vec![mapped.live.count], target.greeting_numbers());
 }
 
+#[test]
+fn another_user_of_the_program_break() {
+    let mut target = program("foreign", include_str!("../planted/foreign.c")).spawn().unwrap();
+    let walked = Walked::whole(&target);
+    let mut books = Books::of_glibc(&mut target);
+    // glibc counts foreign memory as its own, in use; the walk does not claim it.
+    let foreign = books.arena_bytes - Books::of_walk(&walked.heap).arena_bytes;
+    assert!((100_040..100_040 + 3 * 4096).contains(&foreign), "{foreign} bytes are foreign");
+    books.arena_bytes -= foreign;
+    books.used_bytes -= foreign;
+    assert_eq!(Books::of_walk(&walked.heap), books);
+    assert_eq!(walked.heap.live.count, 300);
+}
+
 /// Holds each arena against its element in `malloc_info`.
 fn check_by_arena(target: &mut slackwater_testkit::Target, walked: &Walked) {
     target.ask("info").unwrap();

@@ -88,6 +88,7 @@ def pools(size):
 
 def service(size):
     """A bit of everything, half of it held."""
+    size = size * 8 // 5  # later parts fill what earlier ones freed
     objects(size // 4)
     sizes(size // 4)
     live(size // 4)

@@ -19,7 +19,7 @@ VERSION = (
 
 def main() -> None:
     title("Unexplained", "Python", "where", ">RSS", ">unexplained", ">share", "at most 1 % or 2 MiB")
-    for name, where, interpreter, script in interpreters():
+    for name, where, interpreter, script in sorted(interpreters(), key=by_version):
         with target(script, "service", 150, interpreter=interpreter) as heap:
             report(name, where, heap.pid)
     with target("family.py", 4, 2000) as heap:
@@ -44,6 +44,10 @@ def interpreters():
             if version and path.suffix[1:].isdigit():
                 # Where it lies in the root; the folder bench/targets is not in its world.
                 yield version, f"Debian {root.name}", command, Path("/tmp/bench/shapes.py")
+
+
+def by_version(found: tuple) -> tuple:
+    return tuple(map(int, found[0].split(".")))
 
 
 def ask(command: list) -> str:

@@ -13,8 +13,6 @@ use crate::{Advice, When};
 pub(crate) struct Target {
     /// `--name gunicorn`, `--pid 4711`.
     selector: String,
-    /// How it is started: `gunicorn app:app`.
-    start: String,
 }
 
 impl Target {
@@ -23,20 +21,7 @@ impl Target {
         // An interpreter's name fits every script of the host.
         let named = is_plain(&service.name) && root.command.runs_a_program();
         let selector = if named { format!("--name {}", service.name) } else { format!("--pid {}", root.pid) };
-        let program = if service.name.ends_with(".py") {
-            format!("python {}", service.name)
-        } else {
-            service.name.clone()
-        };
-        let start = match &service.app {
-            Some(app) if is_plain(app) && named && service.name == "celery" => {
-                format!("celery -A {app} worker")
-            }
-            Some(app) if is_plain(app) && named => format!("{program} {app}"),
-            _ if named => program,
-            _ => "COMMAND".to_owned(),
-        };
-        Self { selector, start }
+        Self { selector }
     }
 
     /// `slackwater VERB --name SERVICE`.
@@ -66,22 +51,27 @@ pub(crate) fn trim_deep(target: &Target, bytes: u64) -> Advice {
     advice(When::Now, format!("{} --deep", target.verb("trim")), effect)
 }
 
-/// The tuned allocator.
-pub(crate) fn run(target: &Target) -> Advice {
-    let command = format!("slackwater run -- {}", target.start);
-    advice(When::ForGood, command, "tuned allocator, settings in `slackwater advise`")
+/// The same again and again, for as long as the service runs.
+pub(crate) fn keep_trimming(target: &Target) -> Advice {
+    let command = format!("{} --every 60s --above 100M", target.verb("trim"));
+    advice(When::Now, command, "keeps it down, until interrupted")
 }
 
-/// The tuned allocator for Python's small objects too.
-pub(crate) fn run_all(target: &Target) -> Advice {
-    let command = format!("PYTHONMALLOC=malloc slackwater run -- {}", target.start);
-    let effect = "small objects leave pymalloc's arenas too; costs CPU where allocation dominates";
-    advice(When::ForGood, command, effect)
+/// jemalloc with the settings that lower the peak without its background threads, which do not
+/// survive a fork.
+const JEMALLOC: &str =
+    "LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
+/// Another allocator.
+pub(crate) fn jemalloc() -> Advice {
+    let effect = "in the service's environment (Debian's libjemalloc2): hands pages back while requests come";
+    advice(When::ForGood, JEMALLOC, effect)
 }
 
-/// Measure before believing.
-pub(crate) fn lab() -> Advice {
-    advice(When::Prove, "slackwater lab init", "load-test before and after")
+/// Another allocator, for Python's small objects too.
+pub(crate) fn jemalloc_for_objects() -> Advice {
+    let effect = "jemalloc too, and small objects leave pymalloc's arenas; costs CPU where allocation dominates";
+    advice(When::ForGood, format!("PYTHONMALLOC=malloc {JEMALLOC}"), effect)
 }
 
 /// Watch the service.
@@ -89,9 +79,9 @@ pub(crate) fn watch(target: &Target, effect: &str) -> Advice {
     advice(When::LookCloser, format!("{} --for 60s", target.verb("diagnose")), effect)
 }
 
-/// Record who allocates.
-pub(crate) fn record(target: &Target) -> Advice {
-    advice(When::LookCloser, target.verb("record"), "names the lines of code that hold what grows")
+/// What finds the line of code, which a look from outside cannot.
+pub(crate) fn record() -> Advice {
+    note("tracemalloc or memray inside the service name the lines of code that hold what grows")
 }
 
 /// Which right is missing.
@@ -99,10 +89,9 @@ pub(crate) fn doctor(target: &Target) -> Advice {
     advice(When::LookCloser, target.verb("doctor"), "names what could not be read, and the fix")
 }
 
-/// An allocator that is not glibc's.
-pub(crate) fn verify(target: &Target) -> Advice {
-    let effect = "asks the allocator itself: which settings are in force, does it purge";
-    advice(When::LookCloser, format!("{} --enter", target.verb("verify")), effect)
+/// Ask an allocator whose books cannot be read.
+pub(crate) fn purge(target: &Target) -> Advice {
+    advice(When::LookCloser, target.verb("trim"), "asks the allocator to purge: what comes back was slack")
 }
 
 /// An environment variable for the service's next start.

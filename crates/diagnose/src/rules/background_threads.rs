@@ -28,8 +28,8 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
         },
         evidence: vec![count("processes", without.len()), bytes("held_bytes", held)],
         advice: vec![
-            advice::run(facts.target),
-            advice::verify(facts.target),
+            advice::jemalloc(),
+            advice::purge(facts.target),
             advice::note("background_thread:true is not inherited over fork: an idle worker purges nothing"),
         ],
     })

@@ -11,7 +11,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
     let unread = foreign.iter().map(|process| process.ledger[Class::Unexplained].service).sum();
     let advice = match first.malloc.kind {
         MallocKind::Jemalloc | MallocKind::Slackwater | MallocKind::Mimalloc | MallocKind::Tcmalloc => {
-            vec![advice::verify(facts.target)]
+            vec![advice::purge(facts.target)]
         }
         MallocKind::Musl => vec![advice::note("musl hands freed memory back early; look for growth instead")],
         _ => vec![advice::note("the mimalloc inside Python keeps its books per thread, in no known place")],

@@ -9,22 +9,22 @@ use super::Facts;
 use crate::{Advice, Code, Confidence, Evidence, Finding, Growth, Kind, Quantity, Slope, Subject, advice};
 
 pub(super) fn python(facts: &Facts<'_>) -> Option<Finding> {
-    find(facts, Code::PythonGrowth, Kind::PythonGrowth, &[Subject::LivePython], &|facts| {
-        vec![advice::record(facts.target)]
+    find(facts, Code::PythonGrowth, Kind::PythonGrowth, &[Subject::LivePython], &|_| {
+        vec![advice::record()]
     })
 }
 
 pub(super) fn native(facts: &Facts<'_>) -> Option<Finding> {
     let subjects = [Subject::Class(Class::LiveNative)];
-    find(facts, Code::NativeGrowth, Kind::NativeGrowth, &subjects, &|facts| {
-        vec![advice::record(facts.target)]
+    find(facts, Code::NativeGrowth, Kind::NativeGrowth, &subjects, &|_| {
+        vec![advice::record()]
     })
 }
 
 pub(super) fn heap(facts: &Facts<'_>) -> Option<Finding> {
-    find(facts, Code::HeapGrowth, Kind::HeapGrowth, &[Subject::LiveUnsplit], &|facts| {
+    find(facts, Code::HeapGrowth, Kind::HeapGrowth, &[Subject::LiveUnsplit], &|_| {
         vec![
-            advice::record(facts.target),
+            advice::record(),
             advice::note("Python's blocks above 512 bytes and native ones share this heap: either may grow"),
         ]
     })

@@ -31,7 +31,6 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
                 "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
                 "huge pages only where a program asks for them",
             ),
-            advice::run(facts.target),
         ],
     })
 }

@@ -16,7 +16,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
     if facts.is_cause(tops) {
         advice.push(advice::trim_deep(facts.target, tops));
     }
-    advice.extend([advice::run(facts.target), advice::lab()]);
+    advice.push(advice::jemalloc());
     Some(Finding {
         code: Code::PinnedGlibc,
         kind: Kind::Pinned,

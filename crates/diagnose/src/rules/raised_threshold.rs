@@ -33,7 +33,6 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
         advice: vec![
             advice::trim_deep(facts.target, tops),
             advice::setting(setting, "in the service's environment: the thresholds stay where they began"),
-            advice::run(facts.target),
         ],
     })
 }

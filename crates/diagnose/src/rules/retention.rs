@@ -23,7 +23,11 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
             share("share_of_rss", facts.share(trimmable)),
             count("arenas", arenas),
         ],
-        advice: vec![advice::trim(facts.target, trimmable), advice::run(facts.target), advice::lab()],
+        advice: vec![
+            advice::trim(facts.target, trimmable),
+            advice::keep_trimming(facts.target),
+            advice::jemalloc(),
+        ],
     })
 }
 

@@ -67,9 +67,10 @@ pub(crate) fn find<M: Memory + ?Sized>(
     version: PythonVersion,
     has_arenas: bool,
 ) -> Result<Option<Domains>, MemoryError> {
-    let table = find_word(memory, &image.data, |addr, word| {
-        let is_raw = word.to_le_bytes()[0] == DEBUG_API_IDS[0];
-        (is_raw && is_debug_table(memory, addr)).then_some(addr)
+    let table = find_word(memory, &image.data, |window, addr, word| {
+        let [raw, mem, _] = DEBUG_API_IDS;
+        let is_likely = word.to_le_bytes()[0] == raw && window.bytes(addr + DEBUG_API_SIZE) == Some(&[mem]);
+        (is_likely && is_debug_table(memory, addr)).then_some(addr)
     })?;
     let Some(table) = table else { return Ok(None) };
     let Some(records) = standard_records(memory, table, version) else { return Ok(None) };

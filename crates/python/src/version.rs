@@ -24,7 +24,7 @@ pub(crate) fn find<M: Memory + ?Sized, S: Symbols + ?Sized>(
     {
         return Ok(Some(version));
     }
-    find_word(memory, &image.data, |addr, word| {
+    find_word(memory, &image.data, |_, addr, word| {
         let [major, dot, minor, ..] = word.to_le_bytes();
         let is_version = (b'2'..=b'4').contains(&major) && dot == b'.' && minor.is_ascii_digit();
         if is_version { read_text(memory, addr) } else { None }

@@ -16,9 +16,10 @@ pub(super) fn find_static<M: Memory + ?Sized>(
     data: &[Range],
     version: PythonVersion,
 ) -> Result<Option<PymallocState>, MemoryError> {
-    find_word(memory, data, |mgmt, start| {
-        let is_pointer = start % 16 == 0 && memory.mapping_at(Addr(start)).is_some();
-        if is_pointer { probe(memory, mgmt, version) } else { None }
+    find_word(memory, data, |window, mgmt, start| {
+        let n_slots = window.bytes(mgmt + MgmtLayout::MAX_ARENAS).copied().map(u32::from_le_bytes);
+        let is_likely = start % 16 == 0 && n_slots.is_some_and(PymallocState::is_table_size);
+        if is_likely { probe(memory, mgmt, version) } else { None }
     })
 }
 
@@ -83,7 +84,7 @@ impl Link {
             }
             ObmallocHome::Pointed => {
                 let state = main.arenas - MgmtLayout::IN_STATE;
-                find_word(memory, &[extent], |addr, word| {
+                find_word(memory, &[extent], |_, addr, word| {
                     (word == state.get()).then(|| Self::Pointed(addr.offset_from(interpreter)))
                 })
             }

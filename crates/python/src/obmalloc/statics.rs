@@ -7,13 +7,14 @@
 
 use slackwater_base::{Addr, Range};
 use slackwater_layout::cpython::{Geometry, PymallocState, PythonVersion};
-use slackwater_memory::{Memory, MemoryError, MemoryExt};
+use slackwater_memory::{Memory, MemoryError, MemoryExt, Window};
 
 use super::table::Table;
-use crate::scan::find_word;
+use crate::scan::{SIGHT, find_word};
 
 /// Most bytes between the two variables that are looked for.
 const MOST_DISTANCE: u64 = 64;
+const _: () = assert!(MOST_DISTANCE <= SIGHT);
 /// Most pairs of variables that are weighed against each other.
 const MOST_CANDIDATES: usize = 64;
 
@@ -36,10 +37,17 @@ pub(super) fn find<M: Memory + ?Sized>(
     version: PythonVersion,
 ) -> Result<Option<PymallocState>, MemoryError> {
     let mut candidates = Vec::new();
-    find_word(memory, data, |arenas, start| {
+    find_word(memory, data, |window, arenas, start| {
         let start = Addr(start);
         if start.is_aligned(16) && memory.mapping_at(start).is_some_and(|map| map.is_anonymous_data()) {
-            add_candidates(memory, arenas, start, version, &mut candidates);
+            for (max_arenas, n_slots) in table_sizes(window, arenas) {
+                let table = Table { start, n_slots };
+                let is_sound = |geometry: &&Geometry| table.is_sound(memory, **geometry);
+                if let Some(&geometry) = Geometry::of(version).iter().find(is_sound) {
+                    candidates
+                        .push(Candidate { table, state: PymallocState { arenas, max_arenas, geometry } });
+                }
+            }
         }
         (candidates.len() >= MOST_CANDIDATES).then_some(())
     })?;
@@ -49,27 +57,12 @@ pub(super) fn find<M: Memory + ?Sized>(
     Ok(candidates.first().map(|candidate| candidate.state))
 }
 
-fn add_candidates<M: Memory + ?Sized>(
-    memory: &M,
-    arenas: Addr,
-    start: Addr,
-    version: PythonVersion,
-    candidates: &mut Vec<Candidate>,
-) {
-    let nearby = Range::new(arenas - MOST_DISTANCE, arenas + MOST_DISTANCE);
-    let mut bytes = [0; 2 * MOST_DISTANCE as usize];
-    if memory.read(nearby.start, &mut bytes).is_err() {
-        return;
-    }
-    for (half, index) in bytes.as_chunks().0.iter().zip(0..) {
-        let table = Table { start, n_slots: u32::from_le_bytes(*half) };
-        if !PymallocState::is_table_size(table.n_slots) {
-            continue;
-        }
-        let is_sound = |geometry: &&Geometry| table.is_sound(memory, **geometry);
-        if let Some(&geometry) = Geometry::of(version).iter().find(is_sound) {
-            let max_arenas = nearby.start + 4 * index;
-            candidates.push(Candidate { table, state: PymallocState { arenas, max_arenas, geometry } });
-        }
-    }
+/// The 32-bit words near `arenas` that can be the size of a table.
+fn table_sizes(window: &Window, arenas: Addr) -> impl Iterator<Item = (Addr, u32)> {
+    let first = arenas - MOST_DISTANCE;
+    (0..MOST_DISTANCE / 2).filter_map(move |index| {
+        let addr = first + 4 * index;
+        let n_slots = u32::from_le_bytes(*window.bytes(addr)?);
+        PymallocState::is_table_size(n_slots).then_some((addr, n_slots))
+    })
 }

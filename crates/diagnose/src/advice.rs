@@ -70,7 +70,8 @@ pub(crate) fn jemalloc() -> Advice {
 
 /// Another allocator, for Python's small objects too.
 pub(crate) fn jemalloc_for_objects() -> Advice {
-    let effect = "jemalloc too, and small objects leave pymalloc's arenas; costs CPU where allocation dominates";
+    let effect =
+        "jemalloc too, and small objects leave pymalloc's arenas; costs CPU where allocation dominates";
     advice(When::ForGood, format!("PYTHONMALLOC=malloc {JEMALLOC}"), effect)
 }
 

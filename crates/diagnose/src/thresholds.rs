@@ -96,5 +96,8 @@ pub const GROWTH_HALF_SHARE: f64 = 0.5;
 /// not grow.
 pub const SETTLED_SHARE: f64 = 0.5;
 
+/// Anonymous maps that grow at less than this part of the stacks' rate are the frames on them.
+pub const FRAMES_SHARE: f64 = 0.5;
+
 /// A process that makes up this share of the service's growth is named.
 pub const CULPRIT_SHARE: f64 = 0.6;

@@ -41,12 +41,12 @@ fn interval(points: &[Point]) -> Option<(f64, f64, f64)> {
     let n = points.len() as f64;
     // Kendall's variance: how far the rank of zero may stray by chance alone.
     let deviation = (n * (n - 1.0) * (2.0 * n + 5.0) / 18.0).sqrt();
-    let half_width = thresholds::GROWTH_Z * deviation * inflation(points, slope) / 2.0;
+    let half_width = thresholds::GROWTH_Z * deviation / 2.0;
     let centre = slopes.len() as f64 / 2.0;
     let at = |rank: f64| slopes[(rank.max(0.0) as usize).min(slopes.len() - 1)];
     let (low, high) = (at((centre - half_width).floor()), at((centre + half_width).ceil()));
-    // An interval that wants ranks beyond the ends knows nothing of either side.
-    if centre < half_width { Some((slope, low.min(0.0), high.max(0.0))) } else { Some((slope, low, high)) }
+    let wider = inflation(points, slope);
+    Some((slope, slope - (slope - low) * wider, slope + (high - slope) * wider))
 }
 
 fn trend(points: &[Point], slope: f64, low: f64, high: f64) -> Trend {

@@ -6,19 +6,17 @@
 use slackwater_base::Class;
 
 use super::Facts;
-use crate::{Advice, Code, Confidence, Evidence, Finding, Growth, Kind, Quantity, Slope, Subject, advice};
+use crate::{
+    Advice, Code, Confidence, Evidence, Finding, Growth, Kind, Quantity, Slope, Subject, advice, thresholds,
+};
 
 pub(super) fn python(facts: &Facts<'_>) -> Option<Finding> {
-    find(facts, Code::PythonGrowth, Kind::PythonGrowth, &[Subject::LivePython], &|_| {
-        vec![advice::record()]
-    })
+    find(facts, Code::PythonGrowth, Kind::PythonGrowth, &[Subject::LivePython], &|_| vec![advice::record()])
 }
 
 pub(super) fn native(facts: &Facts<'_>) -> Option<Finding> {
     let subjects = [Subject::Class(Class::LiveNative)];
-    find(facts, Code::NativeGrowth, Kind::NativeGrowth, &subjects, &|_| {
-        vec![advice::record()]
-    })
+    find(facts, Code::NativeGrowth, Kind::NativeGrowth, &subjects, &|_| vec![advice::record()])
 }
 
 pub(super) fn heap(facts: &Facts<'_>) -> Option<Finding> {
@@ -31,8 +29,12 @@ pub(super) fn heap(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 pub(super) fn mapped(facts: &Facts<'_>) -> Option<Finding> {
-    let subjects = [Class::AnonOther, Class::File, Class::Shmem].map(Subject::Class);
-    find(facts, Code::MappedGrowth, Kind::MappedGrowth, &subjects, &|_| {
+    let all = [Class::AnonOther, Class::File, Class::Shmem].map(Subject::Class);
+    // From 3.11 on, Python keeps the frames of each thread in anonymous maps: they grow with stacks.
+    let rate = |class| facts.growing(Subject::Class(class)).unwrap_or(0.0);
+    let are_frames = rate(Class::AnonOther) < rate(Class::Stack) * thresholds::FRAMES_SHARE;
+    let subjects = if are_frames { &all[1..] } else { &all[..] };
+    find(facts, Code::MappedGrowth, Kind::MappedGrowth, subjects, &|_| {
         vec![advice::note(
             "look for mmap, shared memory and memory-mapped files; no malloc will give it back",
         )]
@@ -122,6 +124,17 @@ mod tests {
         // Resident live pages may grow because slack is filled: the blocks decide.
         check(Subject::Class(Class::LivePython), None);
         check(Subject::Rss, None);
+    }
+
+    #[test]
+    fn the_frames_of_threads_are_no_growth_of_maps() {
+        let check = |frames: f64, fires: bool| {
+            let scene = scene().grows(Subject::Class(Class::Stack), 1e6);
+            let found = scene.grows(Subject::Class(Class::AnonOther), frames).found(mapped);
+            assert_eq!(found.is_some(), fires, "{frames}");
+        };
+        check(4.9e5, false);
+        check(5e5, true);
     }
 
     #[test]

@@ -26,12 +26,10 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
             share("huge_share", facts.share(huge)),
             bytes("slack_bytes", slack),
         ],
-        advice: vec![
-            advice::setting(
-                "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
-                "huge pages only where a program asks for them",
-            ),
-        ],
+        advice: vec![advice::setting(
+            "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
+            "huge pages only where a program asks for them",
+        )],
     })
 }
 

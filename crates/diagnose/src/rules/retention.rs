@@ -57,9 +57,8 @@ mod tests {
         let scene = scene().class(Class::SlackTrimmable, 100 * MIB);
         let finding = scene.found(find).unwrap();
         let commands: Vec<&str> = finding.advice.iter().map(|advice| advice.command.as_str()).collect();
-        assert_eq!(
-            commands,
-            ["slackwater trim --name gunicorn", "slackwater run -- gunicorn app:app", "slackwater lab init"]
-        );
+        assert_eq!(commands[0], "slackwater trim --name gunicorn");
+        assert!(commands[1].contains(" --every "), "{commands:?}");
+        assert!(commands[2].contains("libjemalloc"), "{commands:?}");
     }
 }

@@ -4,6 +4,7 @@
 //! alone can do harm) and when it is the very file that the mapping maps.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -110,9 +111,13 @@ fn still_maps(process: &Process, mapping: &Mapping) -> bool {
 
 fn open_by_name(process: &Process, mapping: &Mapping) -> Result<File, Errno> {
     let Kind::File { path, id, .. } = &mapping.kind else { return Err(Errno::NODEV) };
-    let path = path.as_os_str().as_bytes().strip_prefix(b"/").ok_or(Errno::NOENT)?;
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY;
     let root = rustix::fs::openat(process.directory(), "root", flags, Mode::empty())?;
+    // Of a target in a chroot, both the link to its root and the names in maps are as its whole
+    // mount namespace sees them.
+    let place = rustix::fs::readlinkat(process.directory(), "root", Vec::new())?;
+    let path = path.strip_prefix(OsStr::from_bytes(place.as_bytes())).unwrap_or(path);
+    let path = path.strip_prefix("/").unwrap_or(path).as_os_str();
     // The target chooses the names below its root: a link there must not lead out of it.
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::PATH | OFlags::CLOEXEC;

@@ -128,3 +128,19 @@ fn every_interpreter_has_its_runtime_where_symbols_say() {
         assert!(bytes.iter().any(|byte| *byte != 0), "{:?}", interpreter.path());
     }
 }
+
+#[test]
+fn fault_09_libraries_of_another_root_are_found_by_name_below_it() {
+    for root in slackwater_testkit::glibc_roots() {
+        let source = "#include \"planted.h\"\nint main(void) { ready(\"%p\", malloc_trim); serve(); }";
+        let target = Program::c_within(root, "elsewhere", source).unwrap().spawn().unwrap();
+        let expected = Addr(target.greeting_numbers()[0]);
+        let pid = target.pid();
+        let dropped = CapabilitySet::SYS_ADMIN | CapabilitySet::CHECKPOINT_RESTORE;
+        let found = rights::without(dropped, || {
+            let live = Live::open(&Root::host(), pid).unwrap();
+            live.modules().iter().find_map(|module| module.symbol("malloc_trim")).map(|found| found.start)
+        });
+        assert_eq!(found, Some(expected), "glibc {:?}", root.glibc());
+    }
+}

@@ -23,12 +23,14 @@ pub(crate) struct Request {
     pub(crate) names: Vec<String>,
     /// The interpreter that runs them.
     pub(crate) python: Option<PathBuf>,
+    /// The binary that is asked; none means the release build of this tree.
+    pub(crate) binary: Option<PathBuf>,
     /// Whether docs/corpus.md is written.
     pub(crate) publish: bool,
 }
 
 impl Request {
-    /// `[--publish] [--python PATH] [NAME...]`
+    /// `[--publish] [--python PATH] [--binary PATH] [NAME...]`
     ///
     /// # Errors
     /// On a flag that does not exist, and when a part of the corpus was to be published.
@@ -38,10 +40,8 @@ impl Request {
         while let Some(&word) = words.next() {
             match word {
                 "--publish" => request.publish = true,
-                "--python" => {
-                    let path = words.next().context("--python needs the path of an interpreter")?;
-                    request.python = Some(PathBuf::from(path));
-                }
+                "--python" => request.python = Some(path(word, words.next())?),
+                "--binary" => request.binary = Some(path(word, words.next())?),
                 flag if flag.starts_with('-') => bail!("no such flag: {flag}"),
                 name => request.names.push(name.to_owned()),
             }
@@ -51,6 +51,12 @@ impl Request {
         }
         Ok(request)
     }
+}
+
+/// The path that follows `flag`, whole: the working directory changes later.
+fn path(flag: &str, word: Option<&&str>) -> Result<PathBuf> {
+    let word = word.with_context(|| format!("{flag} needs a path"))?;
+    std::path::absolute(word).with_context(|| format!("{word} is no path"))
 }
 
 /// Runs the corpus and returns its table.
@@ -64,7 +70,10 @@ pub(crate) fn run(request: &Request) -> Result<String> {
     if let Some(unknown) = request.names.iter().find(|name| services.iter().all(|one| one.name != **name)) {
         bail!("no service of the corpus is called {unknown}");
     }
-    let binary = workspace::build_binary(&root, Profile::Release)?;
+    let binary = match &request.binary {
+        Some(binary) => binary.clone(),
+        None => workspace::build_binary(&root, Profile::Release)?,
+    };
     // The scripts run with their own folder as working directory.
     std::env::set_current_dir(&folder).with_context(|| format!("cannot enter {}", folder.display()))?;
     let python = trial::Python::new(request.python.as_deref())?;

@@ -19,7 +19,7 @@ usage: cargo xtask CHORE
 chores:
   deps                  check that the crates depend on each other only as the floors allow
   generate [--check]    write the pages that are made from the code, or check that they are current
-  corpus [--publish] [--python PATH] [NAME...]
+  corpus [--publish] [--python PATH] [--binary PATH] [NAME...]
                         score the verdicts on tests/corpus, or on the named services of it;
                         --publish writes docs/corpus.md
 ";

@@ -71,8 +71,13 @@ pub(super) fn run(service: &Service, python: &Python, binary: &Path, root: &Path
         program = program.env(name, value);
     }
     let target = program.spawn()?;
+    // A script that starts a server says the server's pid.
+    let pid = match target.greeting() {
+        "" => target.pid().to_string(),
+        pid => pid.to_owned(),
+    };
     let mut command = Command::new(binary);
-    command.args(["diagnose", "--json", "--pid", &target.pid().to_string()]);
+    command.args(["diagnose", "--json", "--pid", &pid]);
     if service.watch_seconds > 0 {
         command.arg("--for").arg(format!("{}s", service.watch_seconds));
     }

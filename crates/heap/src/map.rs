@@ -76,7 +76,7 @@ pub enum ArenaKind {
 /// One arena's books.
 #[derive(Clone, Debug)]
 pub struct Arena {
-    /// Where its state (glibc) or its first byte (pymalloc) lies.
+    /// Where its state (glibc) or its first byte (pymalloc) lies; for mapped chunks glibc's settings.
     pub addr: Addr,
     /// What it is.
     pub kind: ArenaKind,
@@ -150,7 +150,7 @@ pub struct Top {
 pub struct Heap {
     /// Whose books these are.
     pub allocator: Allocator,
-    /// Its arenas whose books balanced.
+    /// Its arenas. One whose books did not balance holds nothing but unexplained bytes; a gap says why.
     pub arenas: Vec<Arena>,
     /// Resident bytes by class.
     pub ledger: Ledger,

@@ -6,7 +6,7 @@
 
 use slackwater_base::{Addr, Class, Gap, Ledger, Range};
 use slackwater_layout::glibc::Release;
-use slackwater_memory::{Memory, MemoryExt};
+use slackwater_memory::{Kind, Memory, MemoryExt};
 
 use super::broken::Broken;
 use super::caches::{Caches, Locator};
@@ -163,11 +163,20 @@ fn rough_extents(common: &Common, addr: Addr, kind: ArenaKind) -> Vec<Range> {
     let memory = common.memory;
     if kind == ArenaKind::Main {
         let start = common.params.sbrk_base;
-        return extent::break_end(memory)
-            .filter(|end| !start.is_null() && start < *end)
-            .map(|end| Range::new(start, end))
-            .into_iter()
+        let break_end = extent::break_end(memory).filter(|end| start < *end);
+        let on_break = break_end.map(|end| Range::new(start, end));
+        // Off the break, it shares mappings with others: those that surely are its own.
+        let top = State::read(memory, common.release.state, addr).map(|state| state.top());
+        let mapped = [Some(start), top.ok()].into_iter().flatten();
+        let mut extents: Vec<Range> = mapped
+            .filter_map(|at| memory.mapping_at(at))
+            .filter(|mapping| mapping.is_anonymous_data() && mapping.kind != Kind::Heap)
+            .map(|mapping| mapping.range)
+            .chain(on_break.filter(|_| memory.mapping_at(start).is_some_and(|at| at.kind == Kind::Heap)))
             .collect();
+        extents.sort_unstable();
+        extents.dedup();
+        return extents;
     }
     let max_bytes = common.release.heap_max_bytes(common.params.huge_page_bytes);
     let first = Range::sized(addr.align_down(max_bytes), max_bytes);
@@ -200,7 +209,7 @@ fn pass(
         return Err(Broken::Unsupported("it claims memory of another arena"));
     }
     let fast = fast::chunks(&Pages::new(memory), &common.release, &state, &extents)?;
-    let marks = Marks::new(fast, caches.chunks.clone(), caches.own.clone())
+    let marks = Marks::new(fast, extents.among(&caches.chunks), extents.among(&caches.own))
         .ok_or(Broken::Unbalanced("a chunk is in two lists"))?;
     let rule = top_rule(common, kind, &extents);
     let mut tiler = Tiler::new(memory, &marks, rule);
@@ -223,7 +232,7 @@ fn pass(
         None
     };
     // Caches change without their arena: what was parked a moment ago may be in use again.
-    let is_settled = tiler.hits.n_cached == marks.n_cached(|at| extents.contains(at));
+    let is_settled = tiler.hits.n_cached == marks.n_cached();
     let tally = tiler.tally;
     let top = extents.0.iter().find_map(|extent| {
         let range = Range::new(extent.top?, extent.range.end);

@@ -40,6 +40,16 @@ impl Extents {
         self.0.iter().map(|extent| extent.range.len()).sum()
     }
 
+    /// Those of `addrs`, which are sorted, that lie in one of them.
+    pub(super) fn among(&self, addrs: &[Addr]) -> Vec<Addr> {
+        let inside = self.0.iter().flat_map(|extent| {
+            let from = addrs.partition_point(|addr| *addr < extent.range.start);
+            let len = addrs[from..].partition_point(|addr| *addr < extent.range.end);
+            &addrs[from..from + len]
+        });
+        inside.copied().collect()
+    }
+
     /// Whether `addr` lies in one of them.
     pub(super) fn contains(&self, addr: Addr) -> bool {
         let after = self.0.partition_point(|extent| extent.range.start <= addr);

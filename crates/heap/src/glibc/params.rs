@@ -2,7 +2,7 @@
 
 use slackwater_base::{Addr, PAGE_SIZE};
 use slackwater_layout::glibc::params::{ARENA_TEST, N_MMAPS_MAX, ParamsLayout};
-use slackwater_memory::{Kind, Memory, MemoryError, MemoryExt};
+use slackwater_memory::{Kind, Mapping, Memory, MemoryError, MemoryExt};
 
 use super::image::{DataArea, search};
 use crate::GlibcSettings;
@@ -83,14 +83,17 @@ fn decode(memory: &dyn Memory, layout: &ParamsLayout, addr: Addr, bytes: &[u8]) 
     let huge_page_bytes = layout.huge_page_bytes.map_or(Some(0), |field| field.get(bytes))?;
     let tcache_count = layout.tcache_count.map_or(Some(0), |field| field.get(bytes))?;
     let is_page = |size: u64| size == 0 || (size.is_power_of_two() && (PAGE_SIZE..=16 << 30).contains(&size));
-    let on_heap = memory.mapping_at(sbrk_base).is_some_and(|mapping| mapping.kind == Kind::Heap);
+    let base = memory.mapping_at(sbrk_base);
+    let on_heap = base.is_some_and(|mapping| mapping.kind == Kind::Heap);
+    // Where the main arena may not use the break, it begins in a map.
+    let is_mapped = base.is_some_and(Mapping::is_anonymous_data);
     // The counters are changed one after the other: between them they may disagree by a little.
     let possible = no_dyn <= 1
         && n_mmaps <= max_n_mmaps.saturating_add(64)
         && mmapped.is_multiple_of(layout.mmapped_mem_unit)
         && max_mmapped.is_multiple_of(layout.mmapped_mem_unit)
         && (max_n_mmaps == 0) == (max_mmapped == 0)
-        && (sbrk_base.is_null() || on_heap)
+        && (sbrk_base.is_null() || on_heap || is_mapped)
         && is_page(thp_bytes)
         && is_page(huge_page_bytes)
         && tcache_count <= u64::from(u16::MAX);

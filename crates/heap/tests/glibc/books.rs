@@ -55,6 +55,21 @@ fn one_arena_for_all_threads() {
     assert_eq!(walked.arenas(ArenaKind::Secondary), 0);
 }
 
+/// Explicit huge pages change the size of heaps, whether the machine has some or not. The main
+/// arena then consists of maps that glibc keeps no list of: it is left unexplained, and said to be.
+#[test]
+fn heaps_for_huge_pages() {
+    let program = program("arenas", include_str!("../planted/arenas.c")).arg("4");
+    let target = program.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=2").spawn().unwrap();
+    let walked = Walked::new(&target);
+    assert_eq!(walked.gaps.len(), 1, "{:?}", walked.gaps);
+    assert!(walked.gaps[0].subject.contains("main arena"), "{:?}", walked.gaps);
+    let secondary = walked.heap.arenas.iter().filter(|arena| arena.kind == ArenaKind::Secondary);
+    assert_eq!(secondary.filter(|arena| arena.glibc.is_some()).count(), 4);
+    let heaps = walked.heap.claims.iter().filter(|claim| claim.start.is_aligned(8 << 20));
+    assert!(heaps.count() > 4 * 4, "heaps of 8 MiB at most");
+}
+
 #[test]
 fn mapped_chunks() {
     let mut target = program("mapped", include_str!("../planted/mapped.c")).spawn().unwrap();

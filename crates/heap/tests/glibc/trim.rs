@@ -22,19 +22,47 @@ const SHAPES: [&str; 10] = [
 #[test]
 fn predictions_come_true() {
     for shape in SHAPES {
-        let mut target = program("shapes", include_str!("../planted/shapes.c")).arg(shape).spawn().unwrap();
-        let before = Walked::whole(&target);
-        let rss_before = rss_bytes(&target);
-        target.ask("trim").unwrap();
-        let after = Walked::whole(&target);
-        let given_back = before.heap.ledger.total().process - after.heap.ledger.total().process;
-        assert_eq!(before.trimmable_bytes(), given_back, "{shape}");
-        assert_eq!(after.trimmable_bytes(), 0, "{shape}, after a trim");
-        // The kernel's own figure agrees but for the pages of code and stack that trimming touches.
-        let rss_after = rss_bytes(&target);
-        let left = rss_before - given_back;
-        assert!(rss_after.abs_diff(left) <= 16 << 10, "{shape}: {rss_before} to {rss_after} of RSS");
+        let program = program("shapes", include_str!("../planted/shapes.c")).arg(shape);
+        check(program.spawn().unwrap(), shape);
     }
+}
+
+/// Transparent huge pages make the top go in steps of 2 MiB.
+#[test]
+fn huge_pages_are_kept_whole() {
+    for shape in ["top", "large-holes"] {
+        let program = program("shapes", include_str!("../planted/shapes.c")).arg(shape);
+        check(program.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1").spawn().unwrap(), shape);
+    }
+}
+
+/// Settings of the environment that change when memory goes back by itself.
+#[test]
+fn settings_change_what_is_left_to_trim() {
+    let trimmable = |name: &str, value: &str| {
+        let program = program("shapes", include_str!("../planted/shapes.c")).arg("top");
+        let target = program.env(name, value).spawn().unwrap();
+        let bytes = Walked::whole(&target).trimmable_bytes();
+        check(target, value);
+        bytes
+    };
+    assert!(trimmable("MALLOC_TRIM_THRESHOLD_", "131072") < 1 << 20, "free has lowered the break");
+    assert!(trimmable("MALLOC_TRIM_THRESHOLD_", "1000000000") > 40 << 20);
+    assert!(trimmable("MALLOC_TOP_PAD_", "16000000") > 15 << 20, "the padding is given back, too");
+}
+
+fn check(mut target: Target, shape: &str) {
+    let before = Walked::whole(&target);
+    let rss_before = rss_bytes(&target);
+    target.ask("trim").unwrap();
+    let after = Walked::whole(&target);
+    let given_back = before.heap.ledger.total().process - after.heap.ledger.total().process;
+    assert_eq!(before.trimmable_bytes(), given_back, "{shape}");
+    assert_eq!(after.trimmable_bytes(), 0, "{shape}, after a trim");
+    // The kernel's own figure agrees but for the pages of code and stack that trimming touches.
+    let rss_after = rss_bytes(&target);
+    let left = rss_before - given_back;
+    assert!(rss_after.abs_diff(left) <= 16 << 10, "{shape}: {rss_before} to {rss_after} of RSS");
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod free_list;
 mod gaps;
 mod pool;
 mod table;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use error::PymallocError;

@@ -30,13 +30,20 @@ pub(super) enum Trouble {
     #[error("its books did not balance in any of {ATTEMPTS} readings")]
     Unbalanced,
     /// The rest of it could be booked.
-    #[error("{torn} pools changed each time they were read, {swapped} are partly swapped out")]
+    #[error("{}", lost_pools(*torn, *swapped))]
     Pools {
         /// Pools that were changed each time they were read.
         torn: u32,
         /// Pools with a part on swap.
         swapped: u32,
     },
+}
+
+fn lost_pools(torn: u32, swapped: u32) -> String {
+    let counted = |count: u32| if count == 1 { "1 pool".to_owned() } else { format!("{count} pools") };
+    let parts = [(torn, "changed each time they were read"), (swapped, "partly swapped out")];
+    let named = parts.into_iter().filter(|&(count, _)| count > 0);
+    named.map(|(count, what)| format!("{} {what}", counted(count))).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads arenas one after the other, in the same memory of our own.

@@ -88,6 +88,7 @@ fn read_heap(common: &Common, found: &Found, gaps: &mut Vec<Gap>) -> Result<Heap
     // Arenas that were caught in mid-change are read again in rounds, each after a longer pause:
     // a thread that was preempted in there needs its time to get out.
     let mut pause = FIRST_PAUSE;
+    let mut hopeless = Vec::new();
     while !readings.is_empty() {
         let mut unsettled = Vec::new();
         for mut reading in readings {
@@ -96,8 +97,7 @@ fn read_heap(common: &Common, found: &Found, gaps: &mut Vec<Gap>) -> Result<Heap
             } else if reading.is_worth_another() {
                 unsettled.push(reading);
             } else {
-                let read = reading.give_up(common, &heap.claims).map_err(cause)?;
-                enter(&mut heap, read, gaps);
+                hopeless.push(reading);
             }
         }
         readings = unsettled;
@@ -110,6 +110,11 @@ fn read_heap(common: &Common, found: &Found, gaps: &mut Vec<Gap>) -> Result<Heap
     let claims = heap.claims.clone();
     let read = mapped::read(common, &claims, &caches)?;
     enter(&mut heap, read, gaps);
+    // Last those that can only be claimed as a whole: they must not take what others account for.
+    for reading in hopeless {
+        let read = reading.give_up(common, &heap.claims).map_err(cause)?;
+        enter(&mut heap, read, gaps);
+    }
     heap.arenas.sort_by_key(|arena| arena.kind);
     heap.ledger = arena::total(&heap.arenas);
     for arena in &heap.arenas {

@@ -42,6 +42,9 @@ fn arenas_of_several_heaps() {
     assert_eq!(walked.arenas(ArenaKind::Secondary), 8);
     let longest = walked.heap.arenas.iter().map(|arena| arena.mapped_bytes).max().unwrap();
     assert!(longest > 64 << 20, "one heap is not enough: {longest}");
+    let secondary = walked.heap.arenas.iter().filter(|arena| arena.kind == ArenaKind::Secondary);
+    let live: u64 = secondary.map(|arena| arena.live.count).sum();
+    assert_eq!(vec![live], target.greeting_numbers(), "live blocks");
     check_by_arena(&mut target, &walked);
 }
 

@@ -6,7 +6,7 @@ use slackwater_base::Tid;
 use slackwater_heap::glibc::{self, GlibcError};
 use slackwater_procfs::Root;
 use slackwater_remote::Live;
-use slackwater_testkit::{Linking, Program, Target};
+use slackwater_testkit::{Linking, Program, Target, glibc_roots};
 
 use crate::held::program;
 
@@ -47,12 +47,29 @@ fn another_allocator_before_it() {
 #[test]
 fn two_libraries_at_once() {
     let target = Program::c("libcs", include_str!("../planted/libcs.c")).unwrap().spawn().unwrap();
-    assert_eq!(target.greeting_numbers(), [1], "both hand out memory");
+    assert_eq!(target.greeting_numbers(), [1, 1], "both hand out memory");
     let (live, threads) = live(&target);
     let error = glibc::walk(&live, &threads).unwrap_err();
     assert!(matches!(error, GlibcError::SeveralLibcs { .. }), "{error:?}");
     assert!(error.to_string().contains("libc.so.6"), "{error}");
     assert!(error.hint().is_some());
+}
+
+/// From 2.42 on a C library sets its arena up when it is loaded, used or not.
+#[test]
+fn a_library_that_is_only_there() {
+    let text = include_str!("../planted/libcs.c");
+    let host = Program::c("libcs", text).unwrap();
+    let within = glibc_roots()
+        .iter()
+        .map(|root| Program::c_linked_within(root, "libcs", text, Linking::Dynamic, &["-ldl"]));
+    for program in std::iter::once(host).chain(within.map(Result::unwrap)) {
+        let target = program.arg("idle").spawn().unwrap();
+        assert_eq!(target.greeting_numbers(), [1, 0], "one hands out memory");
+        let (live, threads) = live(&target);
+        let partial = glibc::walk(&live, &threads).unwrap().unwrap();
+        assert_eq!(partial.gaps, []);
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@
 //! Invariant: every link is the target's word. A descriptor is believed when both of its own
 //! addresses, its thread id and its bounds fit; rings are followed for a bounded number of steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slackwater_base::{Addr, PAGE_SIZE, Range, Tid};
 use slackwater_memory::{Kind, Mapping, Memory, MemoryExt};
@@ -47,33 +47,78 @@ const MAX_UNPROVEN_BYTES: u64 = 64 << 20;
 /// The stacks of the process's threads, live and cached, sorted. The main thread's own is not among
 /// them: the kernel names its mapping.
 pub(crate) fn find(process: &Process, memory: &dyn Memory, tids: &[Tid]) -> Vec<Range> {
-    let mut stacks = of_descriptors(memory, tids);
-    let pointers = tids.iter().filter_map(|&tid| match process.task_syscall(tid).ok()? {
-        Syscall::Running => None,
-        Syscall::Blocked { stack, .. } | Syscall::Call { stack, .. } => Some(Addr(stack)),
-    });
-    for pointer in pointers {
-        if stacks.iter().any(|stack| stack.contains(pointer)) {
-            continue;
-        }
+    let found = descriptors(memory, tids);
+    let mut stacks: Vec<Range> = found.values().filter_map(|descriptor| descriptor.stack).collect();
+    let known: BTreeSet<Tid> = found.values().filter_map(|descriptor| descriptor.thread).collect();
+    for tid in tids.iter().filter(|tid| !known.contains(tid)) {
+        let pointer = match process.task_syscall(*tid) {
+            Ok(Syscall::Blocked { stack, .. } | Syscall::Call { stack, .. }) => Addr(stack),
+            Ok(Syscall::Running) | Err(_) => continue,
+        };
         let mapping = memory.mapping_at(pointer).filter(|mapping| is_candidate(mapping));
         stacks.extend(mapping.map(|mapping| mapping.range).filter(|range| range.len() <= MAX_UNPROVEN_BYTES));
     }
     disjoint(stacks)
 }
 
-/// The stacks of all threads whose descriptor is found.
-fn of_descriptors(memory: &dyn Memory, tids: &[Tid]) -> Vec<Range> {
+/// A thread's descriptor, as far as it is of use here.
+#[derive(Clone, Copy, Debug)]
+struct Descriptor {
+    /// The thread, unless it has ended.
+    thread: Option<Tid>,
+    /// The stack block; the main thread has none.
+    stack: Option<Range>,
+    /// The next node of the ring it hangs on.
+    next: Addr,
+}
+
+impl Descriptor {
+    /// Reads the descriptor at `addr`, if there is one.
+    fn read(memory: &dyn Memory, addr: Addr, tids: &BTreeSet<Tid>) -> Option<Self> {
+        if !addr.is_aligned(16) {
+            return None;
+        }
+        let mut bytes = [0; DESCRIPTOR_BYTES as usize];
+        memory.read(addr, &mut bytes).ok()?;
+        let words = bytes.as_chunks().0;
+        let word = |offset: u64| words.get(offset as usize / 8).map_or(0, |word| u64::from_le_bytes(*word));
+        if word(0) != addr.get() || word(16) != addr.get() {
+            return None;
+        }
+        let tid = word(TID) as u32 as i32;
+        let thread = (tid != 0).then_some(Tid(tid));
+        if thread.is_some_and(|thread| !tids.contains(&thread)) {
+            return None;
+        }
+        let pairs = (TID + 8..DESCRIPTOR_BYTES - 8).step_by(8).map(|offset| (word(offset), word(offset + 8)));
+        let mut blocks = pairs.filter_map(|(start, size)| block(addr, start, size));
+        Some(Self { thread, stack: blocks.next(), next: Addr(word(LIST)) })
+    }
+}
+
+/// The stack block of `size` bytes from `start`, if it can be the one that holds `descriptor`.
+fn block(descriptor: Addr, start: u64, size: u64) -> Option<Range> {
+    let block = Range::sized(Addr(start), size);
+    let plausible = start != 0
+        && block.start.is_aligned(PAGE_SIZE)
+        && size.is_multiple_of(PAGE_SIZE)
+        && (PAGE_SIZE..=MAX_STACK_BYTES).contains(&size)
+        && block.contains(descriptor)
+        && block.end.offset_from(descriptor) <= TOP_BYTES;
+    plausible.then_some(block)
+}
+
+/// Every descriptor that is found, by address.
+fn descriptors(memory: &dyn Memory, tids: &[Tid]) -> BTreeMap<Addr, Descriptor> {
     let tids: BTreeSet<Tid> = tids.iter().copied().collect();
-    let mut descriptors = BTreeSet::new();
-    let mappings = memory.mappings();
-    for mapping in mappings.iter().filter(|mapping| is_candidate(mapping)) {
+    let mut found = BTreeMap::new();
+    for mapping in memory.mappings().iter().filter(|mapping| is_candidate(mapping)) {
         let range = mapping.range;
         let from = if range.len() <= SMALL_BYTES { range.start } else { range.end - TOP_BYTES };
-        search(memory, Range::new(from, range.end), &tids, &mut descriptors);
+        search(memory, Range::new(from, range.end), &tids, &mut found);
     }
-    follow_rings(memory, &tids, &mut descriptors);
-    descriptors.iter().filter_map(|&descriptor| bounds(memory, descriptor)).collect()
+    follow_rings(memory, &tids, &mut found);
+    found
 }
 
 fn is_candidate(mapping: &Mapping) -> bool {
@@ -81,71 +126,50 @@ fn is_candidate(mapping: &Mapping) -> bool {
 }
 
 /// Adds the descriptors in `range`, which is small.
-fn search(memory: &dyn Memory, range: Range, tids: &BTreeSet<Tid>, found: &mut BTreeSet<Addr>) {
+fn search(memory: &dyn Memory, range: Range, tids: &BTreeSet<Tid>, found: &mut BTreeMap<Addr, Descriptor>) {
     let Ok(words) = memory.read_words(range.start, (range.len() / 8) as usize) else { return };
-    // The descriptor is aligned to a cache line at least; older releases, to 16 bytes.
-    for (index, pair) in words.windows(3).enumerate().step_by(2) {
+    // The descriptor is aligned to a cache line at least; in older releases, to 16 bytes.
+    for (index, words) in words.windows(3).enumerate().step_by(2) {
         let addr = range.start + 8 * index as u64;
-        if pair[0] == addr.get() && pair[2] == addr.get() && has_tid(memory, addr, tids) {
-            found.insert(addr);
+        if words[0] == addr.get()
+            && words[2] == addr.get()
+            && let Some(descriptor) = Descriptor::read(memory, addr, tids)
+        {
+            found.insert(addr, descriptor);
         }
     }
 }
 
-fn has_tid(memory: &dyn Memory, descriptor: Addr, tids: &BTreeSet<Tid>) -> bool {
-    memory.read_u32(descriptor + TID).is_ok_and(|tid| tid == 0 || tids.contains(&Tid(tid as i32)))
-}
-
-fn is_descriptor(memory: &dyn Memory, addr: Addr, tids: &BTreeSet<Tid>) -> bool {
-    let own = |offset: u64| memory.read_addr(addr + offset).is_ok_and(|word| word == addr);
-    addr.is_aligned(16) && own(0) && own(16) && has_tid(memory, addr, tids)
-}
-
 /// Adds the descriptors on the rings of those found, and on the neighbouring rings.
-fn follow_rings(memory: &dyn Memory, tids: &BTreeSet<Tid>, found: &mut BTreeSet<Addr>) {
-    let mut todo: Vec<Addr> = found.iter().map(|&descriptor| descriptor + LIST).collect();
+fn follow_rings(memory: &dyn Memory, tids: &BTreeSet<Tid>, found: &mut BTreeMap<Addr, Descriptor>) {
+    let mut todo: Vec<Addr> = found.keys().map(|&descriptor| descriptor + LIST).collect();
     let mut seen: BTreeSet<Addr> = BTreeSet::new();
     while let Some(node) = todo.pop() {
         if seen.len() >= MAX_STEPS || !seen.insert(node) {
             continue;
         }
-        let descriptor = node - LIST;
-        if is_descriptor(memory, descriptor, tids) {
-            found.insert(descriptor);
-        } else if is_list_head(memory, node) {
+        let at = node - LIST;
+        if let Some(descriptor) = found.get(&at).copied().or_else(|| Descriptor::read(memory, at, tids)) {
+            found.insert(at, descriptor);
+            todo.push(descriptor.next);
+        } else if let Some(next) = list_head(memory, node) {
+            todo.push(next);
             // The heads of the used, the user's and the cached stacks are neighbours.
             let neighbours = [16, 32].into_iter().flat_map(|bytes| [node - bytes, node + bytes]);
-            todo.extend(neighbours.filter(|&other| !seen.contains(&other) && is_list_head(memory, other)));
-        } else {
-            continue;
+            todo.extend(neighbours.filter(|&other| list_head(memory, other).is_some()));
         }
-        todo.extend(memory.read_addr(node).ok());
     }
 }
 
-/// Whether `node` links to neighbours that link back, in writable data of a file: the loader's.
-fn is_list_head(memory: &dyn Memory, node: Addr) -> bool {
+/// The first node of the ring whose head is `node`: writable data with neighbours that link back.
+fn list_head(memory: &dyn Memory, node: Addr) -> Option<Addr> {
     let writable = memory.mapping_at(node).is_some_and(|mapping| mapping.access.write);
-    let (Ok(next), Ok(previous)) = (memory.read_addr(node), memory.read_addr(node + 8)) else { return false };
-    writable
-        && node.is_aligned(8)
-        && memory.read_addr(next + 8).is_ok_and(|back| back == node)
-        && memory.read_addr(previous).is_ok_and(|forth| forth == node)
-}
-
-/// The stack block that `descriptor` states: a page-aligned start and size that hold it.
-fn bounds(memory: &dyn Memory, descriptor: Addr) -> Option<Range> {
-    let words = memory.read_words(descriptor + TID + 8, ((DESCRIPTOR_BYTES - TID - 8) / 8) as usize).ok()?;
-    words.windows(2).find_map(|pair| {
-        let block = Range::sized(Addr(pair[0]), pair[1]);
-        let plausible = pair[0] != 0
-            && block.start.is_aligned(PAGE_SIZE)
-            && pair[1].is_multiple_of(PAGE_SIZE)
-            && (PAGE_SIZE..=MAX_STACK_BYTES).contains(&pair[1])
-            && block.contains(descriptor)
-            && block.end.offset_from(descriptor) <= TOP_BYTES;
-        plausible.then_some(block)
-    })
+    if !writable || !node.is_aligned(8) {
+        return None;
+    }
+    let (next, previous) = (memory.read_addr(node).ok()?, memory.read_addr(node + 8).ok()?);
+    let linked = memory.read_addr(next + 8).ok()? == node && memory.read_addr(previous).ok()? == node;
+    linked.then_some(next)
 }
 
 /// Sorted, with overlaps merged.
@@ -191,6 +215,10 @@ mod tests {
 
     fn node(start: u64) -> u64 {
         start + STACK_BYTES - 0x980 + LIST
+    }
+
+    fn of_descriptors(memory: &Image, tids: &[Tid]) -> Vec<Range> {
+        descriptors(memory, tids).values().filter_map(|descriptor| descriptor.stack).collect()
     }
 
     #[test]

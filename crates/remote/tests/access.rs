@@ -145,9 +145,9 @@ fn fault_07_another_users_process() {
     }
     let (_target, pid) = become_("itself");
     let found = as_nobody(pid);
-    fails(&found, "pages", "runs as user 0, we as user 65534", "sudo slackwater");
-    fails(&found, "memory", "process_vm_readv says EPERM", "sudo slackwater");
-    fails(&found, "ptrace", "/proc/PID/mem", "sudo slackwater");
+    fails(&found, "pages", "runs as user 0, we as user 65534", "as root (sudo)");
+    fails(&found, "memory", "process_vm_readv says EPERM", "as root (sudo)");
+    fails(&found, "ptrace", "/proc/PID/mem", "as root (sudo)");
     assert_eq!(possible(&found), []);
 }
 
@@ -174,8 +174,8 @@ fn fault_07_a_process_that_is_not_dumpable() {
     }
     let (_target, pid) = become_("undumpable");
     let found = as_nobody(pid);
-    fails(&found, "pages", "not dumpable", "sudo slackwater");
-    fails(&found, "memory", "not dumpable", "sudo slackwater");
+    fails(&found, "pages", "not dumpable", "as root (sudo)");
+    fails(&found, "memory", "not dumpable", "as root (sudo)");
     assert_eq!(possible(&checks(pid)), Purpose::ALL);
 }
 
@@ -194,11 +194,11 @@ fn fault_07_root_with_a_dropped_capability() {
     };
     let (_target, pid) = become_("itself");
     let found = after(without(CapabilitySet::SYS_PTRACE), pid);
-    fails(&found, "memory", "holds capabilities that we do not", "run as root with CAP_SYS_PTRACE");
+    fails(&found, "memory", "holds capabilities that we do not", "run it with CAP_SYS_PTRACE");
 
     let (_target, pid) = become_("nobody");
     let found = after(without(CapabilitySet::SYS_PTRACE), pid);
-    fails(&found, "memory", "without CAP_SYS_PTRACE", "run as root with CAP_SYS_PTRACE");
+    fails(&found, "memory", "without CAP_SYS_PTRACE", "run it with CAP_SYS_PTRACE");
     let found = after(without(CapabilitySet::SYS_ADMIN), pid);
     assert_eq!(possible(&found), [Purpose::Classes, Purpose::Heaps, Purpose::Enter]);
 }

@@ -104,7 +104,7 @@ fn frames(facts: &Facts, attempt: &Attempt) -> Check {
     };
     let fix = match facts.container {
         Some(container) => container.grant("SYS_ADMIN"),
-        None => "run as root on the host; until then a service's total is taken from PSS".to_owned(),
+        None => "run it as root on the host; until then a service's total is taken from PSS".to_owned(),
     };
     Check::fail(NAME, FOR, cause, fix)
 }
@@ -180,15 +180,16 @@ fn grant(facts: &Facts, target: &Target) -> String {
     match facts.container {
         Some(container) => container.grant("SYS_PTRACE"),
         None if facts.us.uids[1] == 0 => {
-            "run as root with CAP_SYS_PTRACE: something took it away (capsh --print shows what is left)"
+            "run it with CAP_SYS_PTRACE: something took it from root here (capsh --print shows what is left)"
                 .to_owned()
         }
         None if target.is_dumpable == Some(false) || facts.us.is_user_of(&target.credentials) => {
-            "sudo slackwater ...".to_owned()
+            "run it as root (sudo)".to_owned()
         }
+        None if target.credentials.uids[1] == 0 => "run it as root (sudo)".to_owned(),
         None => {
             format!(
-                "sudo slackwater ..., or as its own user: sudo -u '#{}' slackwater ...",
+                "run it as root (sudo), or as the target's user (sudo -u '#{}')",
                 target.credentials.uids[1]
             )
         }
@@ -203,7 +204,7 @@ fn despite_capability(target: &Target) -> (String, String) {
         return (cause.to_owned(), "look for the denial: journalctl -k --grep 'denied.*ptrace'".to_owned());
     }
     let cause = "the target lives in another user namespace, where our CAP_SYS_PTRACE does not count";
-    (cause.to_owned(), "run as root on the host, outside the user namespace".to_owned())
+    (cause.to_owned(), "run it as root on the host, outside the user namespace".to_owned())
 }
 
 /// How to be rid of a seccomp filter.

@@ -98,7 +98,7 @@ fn fault_07_yama_is_named_with_its_sysctl() {
     facts.us = user(1000, 0);
     facts.yama = Some(Yama(1));
     check(&facts, "memory", "kernel.yama.ptrace_scope is 1", "sysctl kernel.yama.ptrace_scope=0");
-    check(&facts, "ptrace", "kernel.yama.ptrace_scope is 1", "sudo slackwater");
+    check(&facts, "ptrace", "kernel.yama.ptrace_scope is 1", "as root (sudo)");
     // Yama has no say in reading /proc: the classes stay.
     assert_eq!(possible(&facts), [Purpose::Classes, Purpose::Sharing]);
 
@@ -115,18 +115,18 @@ fn fault_07_the_first_rule_that_refuses_is_named() {
     let mut facts = refused(&all, libc::EACCES);
     facts.us = user(1001, 0);
     check(&facts, "pages", "maps says EACCES, smaps says EACCES", "sudo -u '#1000'");
-    check(&facts, "memory", "runs as user 1000, we as user 1001", "sudo slackwater");
+    check(&facts, "memory", "runs as user 1000, we as user 1001", "as root (sudo)");
     check(&facts, "frame numbers", "without CAP_SYS_ADMIN", "PSS");
     assert_eq!(possible(&facts), []);
 
     facts.us = user(1000, 0);
-    check(&facts, "memory", "not take the target for ours", "sudo slackwater");
+    check(&facts, "memory", "not take the target for ours", "as root (sudo)");
     target(&mut facts).namespaces.user = Relation::Other;
-    check(&facts, "memory", "another user namespace", "sudo slackwater");
+    check(&facts, "memory", "another user namespace", "as root (sudo)");
     target(&mut facts).credentials.capabilities = 1;
-    check(&facts, "memory", "holds capabilities that we do not", "sudo slackwater");
+    check(&facts, "memory", "holds capabilities that we do not", "as root (sudo)");
     target(&mut facts).is_dumpable = Some(false);
-    check(&facts, "memory", "not dumpable", "sudo slackwater");
+    check(&facts, "memory", "not dumpable", "as root (sudo)");
 
     facts.us = user(0, SYS_PTRACE);
     check(&facts, "memory", "our CAP_SYS_PTRACE does not count", "on the host");

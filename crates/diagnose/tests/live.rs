@@ -5,8 +5,8 @@
 
 use slackwater_base::{Bytes, Class, Pid};
 use slackwater_diagnose::{
-    Kind, MallocKind, ObjectAllocator, ProcessReport, ProcessTable, Role, Scope, Selector, Sharing, conclude,
-    select, survey, xray,
+    Code, Kind, MallocKind, ObjectAllocator, ProcessReport, ProcessTable, Quantity, Role, Scope, Selector,
+    Service, Sharing, conclude, select, survey, xray,
 };
 use slackwater_procfs::Root;
 use slackwater_remote::Live;
@@ -141,14 +141,11 @@ ready()
 serve()
 "#;
 
-#[test]
-fn pages_shared_after_a_fork_count_once_in_the_service() {
-    let interpreter = &interpreters()[0];
-    let target = Program::python(interpreter, "xray_forking", FORKING).unwrap().spawn().unwrap();
+/// Looks at every process of the service that `pid` is part of.
+fn look_at_service(pid: Pid) -> (Service, Vec<ProcessReport>, Sharing) {
     let root = Root::host();
     let table = ProcessTable::read(&root).unwrap();
-    let service = select(&table, &Selector::Pids(vec![target.pid()])).unwrap().remove(0);
-    assert_eq!((service.count(Role::Master), service.count(Role::Worker)), (1, 2));
+    let service = select(&table, &Selector::Pids(vec![pid])).unwrap().remove(0);
     let frames = std::sync::Arc::new(slackwater_remote::Frames::new());
     let mut reports = Vec::new();
     let mut sharing = Sharing::Proportional;
@@ -158,6 +155,15 @@ fn pages_shared_after_a_fork_count_once_in_the_service() {
         let process = root.process(member.pid).unwrap();
         reports.push(xray(&process, member, &live, &live, sharing).unwrap());
     }
+    (service, reports, sharing)
+}
+
+#[test]
+fn pages_shared_after_a_fork_count_once_in_the_service() {
+    let interpreter = &interpreters()[0];
+    let target = Program::python(interpreter, "xray_forking", FORKING).unwrap().spawn().unwrap();
+    let (service, reports, sharing) = look_at_service(target.pid());
+    assert_eq!((service.count(Role::Master), service.count(Role::Worker)), (1, 2));
     let each = reports[0].rss_bytes;
     let diagnosis = conclude(&service, reports, None, sharing, None, Vec::new());
     // The sum of proportional shares counts each page once, but for what others map besides.
@@ -165,4 +171,31 @@ fn pages_shared_after_a_fork_count_once_in_the_service() {
     let rss = diagnosis.service.rss_bytes;
     assert!(rss >= pss && rss < each * 2, "{} of {}, pss {}", Bytes(rss), Bytes(each), Bytes(pss));
     close("service", rss, pss, 12 * MIB, &diagnosis.processes[0]);
+}
+
+const JEMALLOC: &str = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
+
+#[test]
+fn jemalloc_without_its_background_threads_is_found_in_forked_workers() {
+    if !std::path::Path::new(JEMALLOC).exists() {
+        println!("not run: there is no {JEMALLOC}");
+        return;
+    }
+    let host = interpreters().iter().find(|interpreter| interpreter.root().is_none()).unwrap();
+    let program = Program::python(host, "xray_jemalloc", FORKING).unwrap();
+    let program = program.env("LD_PRELOAD", JEMALLOC).env("MALLOC_CONF", "background_thread:true");
+    let target = program.spawn().unwrap();
+    let (service, reports, sharing) = look_at_service(target.pid());
+    for report in &reports {
+        let jemalloc = report.jemalloc.unwrap();
+        assert_eq!(report.malloc.kind, MallocKind::Jemalloc);
+        assert!(jemalloc.background_asked);
+        assert_eq!(jemalloc.background_threads > 0, report.role == Role::Master, "{}", report.role);
+        assert!(report.gaps.iter().any(|gap| gap.subject == "the jemalloc heap"), "{}", shown(report));
+        close("python", report.ledger[Class::AnonOther].process, 0, 64 * 1024, report);
+    }
+    let diagnosis = conclude(&service, reports, None, sharing, None, Vec::new());
+    let found = diagnosis.findings.iter().find(|finding| finding.code == Code::BackgroundThreads).unwrap();
+    assert_eq!((found.pid, &found.evidence[0].value), (None, &Quantity::Count(2)));
+    assert!(diagnosis.findings.iter().any(|finding| finding.code == Code::ForeignAllocator));
 }

@@ -7,7 +7,7 @@ mod jemalloc;
 mod mimalloc;
 mod tcmalloc;
 
-pub use glibc_tops::{Top, release_tops};
+pub use glibc_tops::{Released, Top, release_tops};
 pub use glibc_trim::GLIBC_TRIM;
 pub use jemalloc::JEMALLOC_PURGE;
 pub use mimalloc::MIMALLOC_COLLECT;

@@ -4,25 +4,22 @@
 //! never visits the end ("top") of a secondary arena; this does what it would do there:
 //!
 //! ```text
-//! for each arena { lock, top field, heap start, heap end }:
-//!     take the lock if it is free, else let others run and try again, at most 64 times, else skip
+//! for each arena { lock, top field, start and end of the heap that top lies in }:
+//!     take the lock if it is free, else try again for some 100 us, else skip
 //!     read top and its size; skip unless top lies in the heap and ends where the heap ends now
 //!     madvise(whole pages behind top's header, MADV_DONTNEED)
 //!     let the lock go, and wake a thread that waits for it
 //! ```
 //!
-//! Invariants: it never blocks; it holds at most one lock, and across no system call but `madvise`;
-//! it reads the heap's header only after the arena, under its lock, has named a top inside that heap,
-//! so the heap is mapped. It uses no stack but five pushes, no libc, and no address of its own, so it
-//! runs wherever it is put.
+//! Invariants: it never blocks; it holds at most one lock, and across no system call but `madvise`; it
+//! makes no system call that the allocator does not make itself. It reads the heap's header only after
+//! the arena, under its lock, has named a top inside that heap, so the heap is mapped. It uses no stack
+//! but five pushes, no libc, and no address of its own, so it runs wherever it is put.
 #![allow(unsafe_code)]
 
 use std::arch::global_asm;
 
-/// Bytes per arena in the table the code reads: four words.
-pub(crate) const ENTRY_LEN: usize = 32;
-
-// rdi = table, rsi = number of entries; returns the number of arenas given back.
+// rdi = table of four words per entry, rsi = number of entries; returns the number of arenas given back.
 //
 // glibc's low-level lock is an int: 0 free, 1 taken, 2 taken and waited for; the waiter sleeps in a
 // private futex on it (sysdeps/nptl/lowlevellock.h). A heap's header holds its length in use at
@@ -55,8 +52,7 @@ global_asm!(
     "    je 4f",
     "    dec r14d",
     "    jz 8f",
-    "    mov eax, 24", // sched_yield
-    "    syscall",
+    "    pause",
     "    jmp 3b",
     "4:  mov rdx, [rbx + 8]",
     "    mov rdx, [rdx]",      // top

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use slackwater_base::Range;
 use slackwater_diagnose::{MallocKind, ProcessReport, Scope, Service};
 use slackwater_heap::{ArenaKind, Top};
 use slackwater_inject::recipe::{self, Recipe};
@@ -187,12 +186,13 @@ fn enter(
     let (mut stopped, mut ran, mut finished) = (outcome.stopped, outcome.ran, outcome.finished);
     let mut deeper = Ok(());
     if !plan.tops.is_empty() && finished {
-        match recipe::release_tops(&target, &plan.tops.iter().map(bounded).collect::<Vec<_>>(), &options) {
-            Ok(outcome) => {
+        match recipe::release_tops(&target, &plan.tops.iter().map(entered).collect::<Vec<_>>(), &options) {
+            Ok(Some(recipe::Released { outcome, .. })) => {
                 stopped = stopped.max(outcome.stopped);
                 ran += outcome.ran;
                 finished = outcome.finished;
             }
+            Ok(None) => {}
             Err(error) => deeper = Err(refused(&error)),
         }
     }
@@ -206,12 +206,9 @@ fn enter(
     deeper
 }
 
-/// The top as the entry wants it: within its heap, which begins at a multiple of 64 MiB
-/// (`HEAP_MAX_SIZE`, glibc's arena.c) and is used up to the end of the top.
-fn bounded(top: &Top) -> recipe::Top {
-    const HEAP_MAX: u64 = 64 << 20;
-    let heap = Range::new(top.range.start.align_down(HEAP_MAX), top.range.end);
-    recipe::Top { lock: top.lock, top_field: top.field, heap }
+/// The top as the entry wants it.
+fn entered(top: &Top) -> recipe::Top {
+    recipe::Top { lock: top.lock, field: top.field, range: top.range }
 }
 
 fn rss(process: &Process) -> Result<u64, Failure> {

@@ -16,13 +16,8 @@ const MOST_BLOCKS: usize = 1024;
 pub(super) struct BlockSet([u64; MOST_BLOCKS / 64]);
 
 impl BlockSet {
-    /// Adds a block; `false` when it is a member already.
-    fn insert(&mut self, block: u32) -> bool {
-        let word = &mut self.0[block as usize / 64 % (MOST_BLOCKS / 64)];
-        let bit = 1 << (block % 64);
-        let fresh = *word & bit == 0;
-        *word |= bit;
-        fresh
+    fn insert(&mut self, block: u32) {
+        self.0[block as usize / 64 % (MOST_BLOCKS / 64)] |= 1 << (block % 64);
     }
 
     /// Whether the block is a member.
@@ -49,14 +44,16 @@ pub(super) fn free_blocks(
             return Err(PoolTrouble::Torn);
         };
         let block = offset / block_bytes;
-        if !offset.is_multiple_of(block_bytes) || block >= carved || !set.insert(block) {
+        if !offset.is_multiple_of(block_bytes) || block >= carved {
             return Err(PoolTrouble::Torn);
         }
+        set.insert(block);
         match window.word(next) {
             Some(word) => next = Addr(word),
             None if window.page(next).is_swapped() => return Err(PoolTrouble::Swapped),
             None => return Err(PoolTrouble::Torn),
         }
     }
+    // A chain that visits a block twice goes round for ever: one that ends here has not.
     if next.is_null() { Ok(set) } else { Err(PoolTrouble::Torn) }
 }

@@ -254,6 +254,21 @@ fn an_arena_that_does_not_add_up_is_lost_as_a_whole() {
     assert_eq!(lost(|image, _| image.poke(slot + 16, &60u32.to_le_bytes())), arena_bytes);
     assert_eq!(lost(|image, _| image.poke(slot + 24, &[0; 8])), arena_bytes);
     assert_eq!(lost(|image, pool| image.poke(slot + 24, &pool.get().to_le_bytes())), arena_bytes);
+    // A free pool that is not on the chain, and a chain that goes on behind the last one.
+    let off_chain = |image: &mut Image, _| {
+        image.poke(slot + 16, &60u32.to_le_bytes());
+        image.poke(slot + 24, &[0; 8]);
+    };
+    assert_eq!(lost(off_chain), arena_bytes);
+    let free_pool = GEOMETRY.pools(ARENA).start + GEOMETRY.pool_bytes;
+    let endless = |image: &mut Image, pool: Addr| image.poke(free_pool + 16, &pool.get().to_le_bytes());
+    assert_eq!(lost(endless), arena_bytes);
+    // A pool that cannot be read, and more free pools than it can make up for.
+    let forged = |image: &mut Image, pool: Addr| {
+        image.poke(pool, &3u32.to_le_bytes());
+        image.poke(slot + 16, &63u32.to_le_bytes());
+    };
+    assert_eq!(lost(forged), arena_bytes);
 }
 
 #[test]

@@ -240,6 +240,20 @@ fn fault_09_the_pid_inside_other_namespaces_is_given() {
 }
 
 #[test]
+fn fault_13_pid_1_of_a_container_is_a_process_like_others() {
+    if !is_full_root() {
+        return;
+    }
+    let (_target, pid) = become_("elsewhere");
+    let process = Root::host().process(pid).unwrap();
+    assert_eq!(process.status().unwrap().innermost_pid(), Some(1));
+    assert_eq!(possible(&checks(pid)), Purpose::ALL);
+    let status = process.status().unwrap();
+    assert_eq!((status.signals_pending, status.signals_shared_pending), (Some(0), Some(0)));
+    assert_ne!(status.state, Some(slackwater_procfs::State::Stopped));
+}
+
+#[test]
 fn what_is_no_process_of_a_program() {
     let (_target, zombie) = become_("zombie");
     let found = checks(zombie);

@@ -49,9 +49,9 @@ fn list(text: &mut String, title: &str, entries: &[(String, String)]) {
 pub(super) fn document(scores: &Scores, python: &str, table: &str) -> String {
     format!(
         "<!-- Made by `cargo xtask corpus --publish`. -->\n# How often the verdict is right\n\n\
-        {} small services whose memory does a known thing ([tests/corpus](../tests/corpus)), each started \
-        and asked about as\na user would: `slackwater diagnose --json --pid N`, with `--for` where growth is \
-        the question. Python {python},\none run, no retries; repeat it with `cargo xtask corpus`.\n\n{table}",
+        {} small services whose memory does a known thing ([tests/corpus](../tests/corpus)), each started\n\
+        and asked about as a user would: `slackwater diagnose --json --pid N`, with `--for` where growth is\n\
+        the question. Python {python}, one run, no retries; repeat it with `cargo xtask corpus`.\n\n{table}",
         scores.n_services
     )
 }

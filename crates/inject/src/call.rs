@@ -73,7 +73,7 @@ pub struct Outcome {
     pub tid: Tid,
     /// Whether it was seen to return.
     pub finished: bool,
-    /// How long that thread was stopped.
+    /// How long that thread was stopped, at most: from the request to stop it until it was let go.
     pub stopped: Duration,
     /// How long the call took, as seen from outside; how long it was watched when not finished.
     pub ran: Duration,

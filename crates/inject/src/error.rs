@@ -7,7 +7,7 @@ use slackwater_procfs::ProcError;
 
 use crate::Point;
 
-/// Why a call was not made. Except for [`InjectError::Commit`], the target is as it was.
+/// Why a call was not made. The target is as it was, [`InjectError::LeftMapped`] excepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InjectError {
@@ -126,9 +126,6 @@ pub enum Unsafe {
     /// It runs 32-bit code.
     #[error("it runs 32-bit code")]
     Not64Bit,
-    /// A shadow stack would reject the return.
-    #[error("it has a shadow stack")]
-    ShadowStack,
     /// seccomp strict mode allows no `sigreturn` we could rely on.
     #[error("it is under seccomp strict mode")]
     Strict,

@@ -6,8 +6,8 @@
 //! patched, nothing is mapped, and nobody is needed to bring the thread back.
 //!
 //! Invariants:
-//! - Killing this program at any instant leaves the target running correctly ([`entry`]).
-//! - A call is made only at a point proven safe by unwinding the whole stack ([`safe_point`]); where
+//! - Killing this program at any instant leaves the target running correctly (`entry`).
+//! - A call is made only at a point proven safe by unwinding the whole stack (`safe_point`); where
 //!   the proof fails nothing is changed and the error says why.
 //! - One thread is stopped, never others; it is let go before the call begins.
 //!

@@ -148,6 +148,9 @@ fn climbing_stops_at_whoever_only_started_the_service() {
             "gunicorn app:app | master | worker"
         );
     }
+    // A manager that is Python itself, and a child that has given itself a title.
+    let manager = row(10, 1, python, "/usr/bin/python3|/usr/bin/supervisord|-n");
+    assert_eq!(found_from(11, vec![manager, row(11, 10, python, "job: encode")]), "python3.11 | single");
     // As the first process of a container, it is its own root.
     assert_eq!(found_from(11, vec![gunicorn(1, 0), gunicorn(11, 1)]), "gunicorn app:app | master | worker");
 }

@@ -204,6 +204,7 @@ mod tests {
         check("constant", Trend::Flat, &|_| 500.0 * MIB);
         check("sawtooth", Trend::Flat, &|at| 100.0 * MIB + (at % 30.0) * 5.0 * MIB);
         assert_ne!(trend_of(60, |at| 100.0 * MIB + (at % 70.0) * MIB), Trend::Grows, "slow sawtooth");
+        check("ever taller teeth on one floor", Trend::Flat, &|at| 100.0 * MIB + (at % 12.0) * at * MIB);
         check("warm-up", Trend::Settled, &|at| 500.0 * MIB * (1.0 - (-at / 20.0).exp()));
         check("rises, then stays", Trend::Settled, &|at| 100.0 * MIB + at.min(70.0) * MIB);
         check("too little", Trend::Flat, &|at| 500.0 * MIB + at * 1000.0);

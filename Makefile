@@ -45,8 +45,8 @@ lint: ## formatting, clippy, documentation, ruff, shellcheck
 
 unit: ## all Rust tests
 	$(call say,tests)
-	cargo nextest run --workspace --all-features
 	cargo test --workspace --doc --quiet
+	cargo nextest run --workspace --all-features
 
 generated: ## dependency floors, and files that are generated from the code
 	$(call say,floors and generated files)

@@ -35,6 +35,8 @@ Examples:\n  \
 
 /// Looks taken over the time watched, when nothing speaks against it.
 const LOOKS: u32 = 40;
+/// Looks without which growth cannot be told from noise, however long each of them takes.
+const MIN_LOOKS: u32 = 12;
 /// Shortest and longest pause between two looks.
 const PAUSE: std::ops::RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(10);
 /// A look may take up to one part in this many of the time: reading costs the host a processor.
@@ -152,7 +154,8 @@ fn watch(
             },
         }
         let took = start.elapsed().saturating_sub(begun);
-        let pause = (duration / LOOKS).max(took * MAX_DUTY).clamp(*PAUSE.start(), *PAUSE.end());
+        let pause = (duration / LOOKS).max(took * MAX_DUTY).min(duration / MIN_LOOKS);
+        let pause = pause.clamp(*PAUSE.start(), *PAUSE.end());
         let until = (begun + pause).min(duration);
         while start.elapsed() < until && !interrupted.load(Ordering::Relaxed) {
             progress.set_position(start.elapsed().as_millis() as u64);

@@ -176,8 +176,9 @@ fn enter(
         )
         .hint("`slackwater diagnose` says what else helps")
     };
-    let recipe = plan.recipe.ok_or_else(unsupported)?;
+    // What is not permitted is said before what is not known for want of permission.
     let target = Target::open(&process).map_err(|error| refused(&error))?;
+    let recipe = plan.recipe.ok_or_else(unsupported)?;
     let call = recipe.resolve(&target).map_err(|error| refused(&error))?.ok_or_else(unsupported)?;
     let options = Options { search: args.deadline, ..Options::default() };
 

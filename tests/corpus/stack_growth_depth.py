@@ -1,34 +1,34 @@
-"""A recursion that goes deeper with every request, in one thread that never comes back up."""
+"""Worker threads whose recursion goes deeper and deeper and never comes back up."""
 
+import sys
 import threading
 
 import stage
 
-steps = threading.Semaphore(0)
-
-
-def descend(depth):
-    # Through C at each level: a call from Python to Python takes no stack since 3.11.
-    return depth and [*map(descend, [depth - 1])]
+turn = threading.Condition()
+allowed = 1
 
 
 def dive(depth):
-    if depth % 40 == 0:
-        steps.acquire()
-    return [*map(dive, [depth + 1])]
+    with turn:
+        turn.wait_for(lambda: depth < allowed)
+    # Through C at each level, for a call from Python to Python takes no stack since 3.11; and through
+    # `sorted`, whose frame of some kilobytes makes the stack grow faster than the heap.
+    return sorted([depth + 1], key=dive)
 
 
-def worker():
-    threading.current_thread()
-    dive(1)
+def deeper():
+    global allowed
+    with turn:
+        allowed += 5
+        turn.notify_all()
 
 
 if __name__ == "__main__":
-    import sys
-
-    sys.setrecursionlimit(1_000_000)
-    threading.stack_size(256 << 20)
-    threading.Thread(target=worker, daemon=True).start()
+    sys.setrecursionlimit(100_000)
+    threading.stack_size(32 << 20)
+    for _ in range(10):
+        threading.Thread(target=dive, args=(1,), daemon=True).start()
     stage.ready()
-    stage.every(0.05, lambda: steps.release(8))
+    stage.every(0.05, deeper)
     stage.leave()

@@ -3,7 +3,7 @@
 import concurrent.futures
 
 import stage
-from stack_growth_depth import descend
+from stack_growth_threads import descend
 
 executors = []
 

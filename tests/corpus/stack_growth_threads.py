@@ -20,6 +20,7 @@ def start():
         threading.Thread(target=job, daemon=True).start()
 
 
-stage.ready()
-stage.every(0.1, start)
-stage.leave()
+if __name__ == "__main__":
+    stage.ready()
+    stage.every(0.1, start)
+    stage.leave()

@@ -1,6 +1,5 @@
 """Worker threads whose recursion goes deeper and deeper and never comes back up."""
 
-import sys
 import threading
 
 import stage
@@ -20,15 +19,14 @@ def dive(depth):
 def deeper():
     global allowed
     with turn:
-        allowed += 5
+        allowed += 1
         turn.notify_all()
 
 
 if __name__ == "__main__":
-    sys.setrecursionlimit(100_000)
-    threading.stack_size(32 << 20)
-    for _ in range(10):
+    threading.stack_size(8 << 20)
+    for _ in range(100):
         threading.Thread(target=dive, args=(1,), daemon=True).start()
     stage.ready()
-    stage.every(0.05, deeper)
+    stage.every(0.07, deeper)
     stage.leave()

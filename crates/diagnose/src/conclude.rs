@@ -89,13 +89,14 @@ fn order(findings: &mut [Finding]) -> Kind {
     let fastest = deciding()
         .filter_map(|finding| Some((finding.bytes_per_second.filter(|rate| *rate > 0.0)?, finding.kind)))
         .max_by(|one, other| one.0.total_cmp(&other.0));
-    let bytes_of =
-        |kind: Kind| deciding().filter(|finding| finding.kind == kind).map(|finding| finding.bytes).sum();
+    let bytes_of = |kind: Kind| {
+        deciding().filter(|finding| finding.kind == kind).map(|finding| finding.bytes).sum::<u64>()
+    };
     let verdict = match fastest {
         Some((_, kind)) => kind,
         None => deciding()
             .map(|finding| finding.kind)
-            .max_by_key(|&kind| (kind != Kind::Steady, bytes_of(kind)) as (bool, u64))
+            .max_by_key(|&kind| bytes_of(kind))
             .unwrap_or(Kind::Undetermined),
     };
     let grows = fastest.is_some();

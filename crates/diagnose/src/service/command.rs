@@ -264,6 +264,7 @@ mod tests {
             "python|-m|gunicorn|--auth|root:hunter2|app:app",
             "python|-m|gunicorn|-e|KEY=hunter2|app:app",
             "python|-m|uvicorn|--ssl-keyfile-password|hunter2|app:app",
+            "python|-m|gunicorn|-b|0.0.0.0:80|hunter2",
             "python|-X|hunter2|app.py",
             "python|--check-hash-based-pycs|hunter2|app.py",
             "job runner: token hunter2",

@@ -5,11 +5,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 PYTHON ?= python3
-TOOLS := target/tools
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TOOLS := $(TARGET)/tools
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: build demo test setup fixtures bench corpus lint unit generated policy clean-demo help
+.PHONY: build demo test setup fixtures bench corpus lint unit generated policy short-demo clean-demo help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +21,7 @@ build: ## the release binary, target/release/slackwater
 demo: ## a real service that keeps its memory, diagnosed and trimmed (about 3 minutes)
 	@$(PYTHON) demo/run.py
 
-test: setup fixtures lint unit generated policy ## all checks and tests
+test: setup fixtures lint unit generated policy short-demo ## all checks and tests
 	$(call say,all passed)
 
 setup: ## what the tests need from Debian, PyPI and crates.io, only what is missing
@@ -60,6 +61,11 @@ policy: ## licences, advisories and duplicates of dependencies
 	else \
 		echo 'skipped: cargo-deny is not installed (cargo install --locked cargo-deny)'; \
 	fi
+
+short-demo: ## the demo with one round of load and the debug build
+	$(call say,demo)
+	cargo build --quiet --package slackwater
+	@SLACKWATER=$(TARGET)/debug/slackwater $(PYTHON) demo/run.py --rounds 1
 
 corpus: build ## precision and recall of the verdicts on labelled services
 	cargo xtask corpus

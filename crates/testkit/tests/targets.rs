@@ -73,11 +73,28 @@ fn drop_ends_children_of_the_target_too() {
     drop(target);
     // The leader has been waited for; the child's death is under way and needs no help from us.
     assert!(!is_alive(leader));
-    let gone_by = std::time::Instant::now() + Duration::from_secs(5);
-    while is_alive(child) {
-        assert!(std::time::Instant::now() < gone_by, "the child outlived its target");
+    assert!(dies(child), "the child outlived its target");
+}
+
+#[test]
+fn a_target_dies_with_the_thread_that_started_it() {
+    let starter = std::thread::spawn(|| {
+        let target = Program::c("echo", ECHO).unwrap().spawn().unwrap();
+        let pid = target.pid().0;
+        // As if the test had been killed: nothing of ours runs on the way out.
+        std::mem::forget(target);
+        pid
+    });
+    assert!(dies(starter.join().unwrap()));
+}
+
+/// Whether a process whose death is under way is gone soon.
+fn dies(pid: i32) -> bool {
+    let soon = std::time::Instant::now() + Duration::from_secs(5);
+    while is_alive(pid) && std::time::Instant::now() < soon {
         std::thread::yield_now();
     }
+    !is_alive(pid)
 }
 
 #[test]

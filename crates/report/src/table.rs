@@ -1,6 +1,6 @@
 //! A diagnosis for a person at a terminal: what it is, where it lies, what to type.
 
-use slackwater_base::{Bytes, Class, Gap, Ledger};
+use slackwater_base::{Bytes, Class, Gap, Ledger, PinnedBy};
 use slackwater_diagnose::{
     Advice, Code, Diagnosis, Finding, Growth, Kind, ProcessReport, Role, Scope, Sharing, Subject, Trend,
 };
@@ -128,19 +128,9 @@ fn classes(diagnosis: &Diagnosis, detail: Detail) -> String {
         let plural = if arenas == 1 { "arena" } else { "arenas" };
         slack.push(if arenas > 0 { format!("{text} in {arenas} {plural}") } else { text });
     }
-    if let Some(text) = amount(Class::SlackPinned, "pinned") {
-        let mut reasons: Vec<(u64, &str)> = diagnosis
-            .service
-            .pinned_by
-            .iter()
-            .map(|(reason, bytes)| (bytes.service, reason.key()))
-            .filter(|(bytes, _)| *bytes as f64 >= NEGLIGIBLE_SHARE * rss as f64)
-            .collect();
-        reasons.sort_unstable_by(|one, other| other.cmp(one));
-        let reasons: Vec<String> =
-            reasons.iter().map(|(bytes, name)| format!("{name} {}", Bytes(*bytes))).collect();
-        slack.push(if reasons.is_empty() { text } else { format!("{text} ({})", reasons.join(", ")) });
-    }
+    let pinned = amount(Class::SlackPinned, "pinned");
+    let has_pinned = pinned.is_some();
+    slack.extend(pinned);
 
     let mut other = Vec::new();
     for (class, name) in [
@@ -156,12 +146,26 @@ fn classes(diagnosis: &Diagnosis, detail: Detail) -> String {
     // Shown even when it is nothing: what a tool cannot explain it must not hide.
     other.push(format!("unexplained {}", Bytes(ledger[Class::Unexplained].service)));
 
-    let mut out = String::new();
-    for (label, items) in [("live", live), ("slack", slack), ("other", other)] {
-        let items = if items.is_empty() { vec!["next to nothing".to_owned()] } else { items };
-        out.push_str(&labelled(label, LABEL, &items));
+    let or_nothing = |items: Vec<String>| {
+        if items.is_empty() { vec!["next to nothing".to_owned()] } else { items }
+    };
+    let mut out = labelled("live", LABEL, &or_nothing(live));
+    out.push_str(&labelled("slack", LABEL, &or_nothing(slack)));
+    let reasons = pin_reasons(&diagnosis.service.pinned_by, rss);
+    if has_pinned && !reasons.is_empty() {
+        out.push_str(&labelled("", LABEL, &[format!("pinned by {}", reasons.join(", "))]));
     }
+    out.push_str(&labelled("other", LABEL, &other));
     out
+}
+
+/// What pins slack, the largest reason first.
+fn pin_reasons(pinned_by: &PinnedBy, rss: u64) -> Vec<String> {
+    let mut reasons: Vec<(u64, &str)> =
+        pinned_by.iter().map(|(reason, bytes)| (bytes.service, reason.key())).collect();
+    reasons.retain(|(bytes, _)| *bytes as f64 >= NEGLIGIBLE_SHARE * rss as f64);
+    reasons.sort_unstable_by(|one, other| other.cmp(one));
+    reasons.iter().map(|(bytes, name)| format!("{name} {}", Bytes(*bytes))).collect()
 }
 
 fn malloc_arenas(diagnosis: &Diagnosis) -> usize {
@@ -345,14 +349,9 @@ fn keeper(diagnosis: &Diagnosis) -> &'static str {
     if glibc { "glibc" } else { "its allocator" }
 }
 
-/// The advice of the findings, most important finding first, each line once.
+/// The advice of the verdict.
 fn remedies(findings: &[Finding], style: Style) -> String {
-    let mut lines: Vec<&Advice> = Vec::new();
-    for advice in findings.iter().take(1).flat_map(|finding| &finding.advice) {
-        if !lines.iter().any(|line| line.command == advice.command && line.effect == advice.effect) {
-            lines.push(advice);
-        }
-    }
+    let lines: Vec<&Advice> = findings.iter().take(1).flat_map(|finding| &finding.advice).collect();
     advice_lines(&lines, style)
 }
 
@@ -404,8 +403,10 @@ fn besides(findings: &[Finding], style: Style, detail: Detail) -> String {
             out.push_str(&labelled("", 4, &evidence));
         }
         if !of_verdict {
-            let lines: Vec<&Advice> =
-                finding.advice.iter().take(if detail == Detail::Full { 9 } else { 1 }).collect();
+            let is_new =
+                |advice: &&Advice| !findings[..index].iter().any(|said| said.advice.contains(advice));
+            let most = if detail == Detail::Full { usize::MAX } else { 1 };
+            let lines: Vec<&Advice> = finding.advice.iter().filter(is_new).take(most).collect();
             out.push_str(&advice_lines(&lines, style));
         }
     }

@@ -34,7 +34,7 @@ pub trait Memory {
     fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), MemoryError>;
 
     /// Loads the window that covers `range` (at most [`crate::WINDOW_BYTES`]): the state of its
-    /// pages and the bytes of the resident ones. Other pages' bytes are zeros.
+    /// pages and the bytes of the resident ones. Those of other pages are not shown.
     ///
     /// # Errors
     /// As [`Memory::pages`]. A page that vanishes in between is shown as absent.

@@ -69,7 +69,8 @@ impl Window {
     }
 
     /// Makes this the window over the pages of `range`, all absent, and hands out its buffers for
-    /// an implementation of [`Memory::window`] to fill: page states to append, bytes to overwrite.
+    /// an implementation of [`Memory::window`] to fill: page states to append, bytes to overwrite
+    /// where the page is resident. What an earlier window left in the others is never shown.
     ///
     /// # Panics
     /// If `range` is longer than [`WINDOW_BYTES`] in whole pages.
@@ -84,9 +85,7 @@ impl Window {
             // Where the offset cannot be known (in Miri), any will do.
             self.skew = self.buffer.as_ptr().align_offset(PAGE_SIZE as usize).min(PAGE_SIZE as usize);
         }
-        let bytes = &mut self.buffer[self.skew..][..range.len() as usize];
-        bytes.fill(0);
-        (range, &mut self.pages, bytes)
+        (range, &mut self.pages, &mut self.buffer[self.skew..][..range.len() as usize])
     }
 
     /// The default way to fill a window: states first, then each run of resident pages.
@@ -103,10 +102,7 @@ impl Window {
             match memory.read(range.start + from as u64, &mut bytes[from..to]) {
                 Ok(()) => {}
                 Err(error @ (MemoryError::Denied | MemoryError::Gone)) => return Err(error),
-                Err(_) => {
-                    bytes[from..to].fill(0);
-                    pages[run].fill(Page::ABSENT);
-                }
+                Err(_) => pages[run].fill(Page::ABSENT),
             }
         }
         Ok(())

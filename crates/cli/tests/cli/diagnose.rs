@@ -60,6 +60,25 @@ fn looking_changes_nothing_in_the_target() {
 }
 
 #[test]
+fn fault_42_looking_never_stops_the_target() {
+    let target = retaining();
+    let status = format!("/proc/{}/status", target.pid());
+    let mut look = slackwater(&format!("diagnose --pid {} --for 2s", target.pid()));
+    let mut child =
+        look.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut looks = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let field =
+            |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        assert_eq!(field("TracerPid:"), "0");
+        assert!(!field("State:").starts_with(['T', 't']), "{}", field("State:"));
+        looks += 1;
+    }
+    assert!(child.wait().unwrap().success() && looks > 10, "{looks}");
+}
+
+#[test]
 fn the_table_fits_eighty_columns_and_has_no_colour_in_a_pipe() {
     let target = retaining();
     for words in ["", "--verbose", "--for 3s --verbose"] {

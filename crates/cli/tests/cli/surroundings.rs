@@ -50,7 +50,7 @@ fn fault_47_a_full_disk_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn fault_47_names_that_are_not_text_and_names_that_bite() {
+fn fault_33_names_that_are_not_text_and_names_that_act_on_terminals() {
     let folder = tempfile::tempdir().unwrap();
     let hostile = std::ffi::OsStr::from_bytes(b"job\x1b]0;gotcha\x07\xff.py");
     let script = folder.path().join(hostile);

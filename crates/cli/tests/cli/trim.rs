@@ -76,6 +76,27 @@ fn the_ends_of_arenas_come_back_only_with_deep() {
 }
 
 #[test]
+fn fault_10_no_file_is_needed_where_the_target_lives() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("not tested: only root can make a mount namespace");
+        return;
+    }
+    // Everything read-only, and nothing executable but what the system has.
+    let python = Program::python(crate::python(), "retains", crate::RETAINS).unwrap().to_command();
+    let words: Vec<&str> = python.get_args().map(|word| word.to_str().unwrap()).collect();
+    let script = format!(
+        "mount -o remount,bind,ro / && mount -t tmpfs -o noexec,ro none /dev/shm && exec '{}' {}",
+        python.get_program().display(),
+        words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+    );
+    let unshare = Program::command(std::path::Path::new("/usr/bin/unshare"));
+    let target = unshare.arg("--mount").arg("sh").arg("-c").arg(script).spawn().unwrap();
+    let row = trim(&target, "");
+    assert_eq!(row["outcome"], "trimmed", "{row:#}");
+    assert_as_predicted(&row);
+}
+
+#[test]
 fn a_dry_run_enters_nothing() {
     let target = retaining();
     let before = rss_and_faults(target.pid());

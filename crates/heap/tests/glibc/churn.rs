@@ -8,7 +8,7 @@ use slackwater_remote::Live;
 use crate::held::program;
 
 #[test]
-fn threads_that_allocate_flat_out() {
+fn fault_41_threads_that_allocate_flat_out() {
     let target = program("churn", include_str!("../planted/churn.c")).arg("4").spawn().unwrap();
     let mut retries = 0;
     for _ in 0..8 {

@@ -17,7 +17,7 @@ const MOST_OF_ITS_OWN: u64 = 6_000_000;
 const WALKS: u32 = 4;
 
 #[test]
-fn a_running_target_is_read_within_the_bounds_that_are_printed() {
+fn fault_41_a_running_target_is_read_within_the_bounds_that_are_printed() {
     // One of each release: builds of one release race alike.
     let mut minors = HashSet::new();
     for interpreter in interpreters().iter().filter(|one| !one.is_free_threaded()) {

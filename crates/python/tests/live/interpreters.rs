@@ -6,7 +6,7 @@ use crate::planted::open;
 use crate::walked::Walked;
 
 #[test]
-fn every_interpreter_with_objects_of_its_own_is_found() {
+fn fault_40_every_interpreter_with_objects_of_its_own_is_found() {
     for interpreter in interpreters().iter().filter(|one| one.version().1 >= 12 && !one.is_free_threaded()) {
         let source = include_str!("programs/interpreters.py");
         let target = Program::python(interpreter, "interpreters", source).unwrap().spawn().unwrap();

@@ -31,7 +31,7 @@ fn too_old(version: &str) -> Option<Target> {
 }
 
 #[test]
-fn a_release_that_is_not_known_is_refused_by_name() {
+fn fault_40_a_release_that_is_not_known_is_refused_by_name() {
     for version in ["2.7.18", "3.6.15", "3.7.16"] {
         let Some(target) = too_old(version) else { continue };
         let live = open(&target);

@@ -27,7 +27,7 @@ import run as demo
 from bench import REPOSITORY, SLACKWATER, row, title
 
 PAIRS = 10
-REQUESTS = 400
+REQUESTS = 1500
 SERVICE_CORE, OTHER_CORE = {0}, {1}
 
 

@@ -3,6 +3,8 @@
 use core::iter::Sum;
 use core::ops::{Add, AddAssign, Index, IndexMut, Sub};
 
+use crate::words;
+
 /// Resident bytes, counted twice over: for one process, and for the service it belongs to.
 ///
 /// After a fork parent and child map the same frames. `process` counts such a frame in each of
@@ -54,26 +56,7 @@ impl Sum for Resident {
     }
 }
 
-/// Declares a closed set of names that index an array: the enum, its order and its JSON keys.
-macro_rules! keys {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $key:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
-
-        impl $name {
-            /// Every variant, in the order in which it is shown.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The name in JSON and in documents.
-            pub const fn key(self) -> &'static str {
-                match self { $(Self::$variant => $key,)+ }
-            }
-        }
-    };
-}
-
-keys! {
+words! {
     /// A class of resident bytes. Every resident byte of a process is in exactly one.
     Class {
         /// Blocks in use in a Python allocator (pymalloc).
@@ -104,7 +87,7 @@ keys! {
     }
 }
 
-keys! {
+words! {
     /// Why slack stays when the allocator is asked to hand it back.
     PinReason {
         /// A live block shares the page.

@@ -11,6 +11,7 @@ mod id;
 mod ledger;
 mod partial;
 mod range;
+mod words;
 
 pub use addr::{Addr, PAGE_SIZE};
 pub use bytes::{Bytes, ParseBytesError};

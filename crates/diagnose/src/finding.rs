@@ -3,33 +3,7 @@
 
 use std::fmt;
 
-use slackwater_base::{Bytes, Pid};
-
-/// Declares a closed set of words with the texts that reports and documents show.
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
-
-        impl $name {
-            /// Every one of them, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// The word in JSON and in documents.
-            pub const fn key(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.key())
-            }
-        }
-    };
-}
-pub(crate) use words;
+use slackwater_base::{Bytes, Pid, words};
 
 words! {
     /// What a service's memory is doing: the verdict, and what a finding speaks for.

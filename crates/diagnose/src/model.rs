@@ -6,10 +6,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use slackwater_base::{Class, Gap, Ledger, Pid, PinnedBy};
+use slackwater_base::{Class, Gap, Ledger, Pid, PinnedBy, words};
 use slackwater_heap::{GlibcVersion, Heap};
 
-use crate::finding::words;
 use crate::{Finding, Kind};
 
 /// Everything that was learnt about one service.

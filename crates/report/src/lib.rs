@@ -7,6 +7,7 @@ pub mod json;
 pub mod table;
 mod text;
 pub mod trim;
+mod verdict;
 
 pub use columns::wrapped;
 pub use table::Detail;

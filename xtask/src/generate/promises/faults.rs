@@ -44,7 +44,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(9, REACHING, "the target lives in other mount or pid namespaces",
         "its pids are mapped, its files are read through its own root"),
     fault(10, REACHING, "noexec /tmp, read-only root, no executable memfd",
-        "we refuse before the target is touched"),
+        "entering needs no file, directory or memfd in the target's world"),
     fault(11, REACHING, "another architecture, musl, a static executable, an old glibc",
         "decided from the executable before acting; page classes are still given"),
     fault(12, REACHING, "static TLS is exhausted",

@@ -57,7 +57,12 @@ generated: ## dependency floors, and files that are generated from the code
 policy: ## licences, advisories and duplicates of dependencies
 	$(call say,dependency policy)
 	@if command -v cargo-deny >/dev/null; then \
-		cargo deny --log-level error check; \
+		cargo deny --log-level error check bans licenses sources; \
+		if cargo deny --log-level error fetch db >/dev/null 2>&1; then \
+			cargo deny --log-level error check advisories; \
+		else \
+			echo 'skipped: the advisory database cannot be reached'; \
+		fi; \
 	else \
 		echo 'skipped: cargo-deny is not installed (cargo install --locked cargo-deny)'; \
 	fi

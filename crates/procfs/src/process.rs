@@ -309,14 +309,6 @@ impl Process {
         Ok(Namespace { device: stat.st_dev, inode: stat.st_ino })
     }
 
-    /// The user that owns its directory: root when the process may not be traced by its own user.
-    ///
-    /// # Errors
-    /// As [`Process::open`].
-    pub fn owner(&self) -> Result<u32, ProcError> {
-        rustix::fs::fstat(&self.directory).map(|stat| stat.st_uid).map_err(|errno| self.refusal("", errno))
-    }
-
     /// Its cgroups.
     ///
     /// # Errors

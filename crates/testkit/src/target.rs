@@ -4,7 +4,8 @@
 //! process of its group behind. It also dies with the thread that started it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -132,16 +133,20 @@ impl Target {
     }
 
     /// Everything it wrote to standard error so far.
-    pub fn said(&mut self) -> String {
-        let mut said = Vec::new();
-        let from_start = self.said.rewind().and_then(|()| self.said.read_to_end(&mut said));
-        match from_start {
-            Ok(_) => String::from_utf8_lossy(&said).into_owned(),
+    pub fn said(&self) -> String {
+        // At an offset of our own: the file's is where the program writes next.
+        let read = || {
+            let mut said = vec![0; self.said.metadata()?.len() as usize];
+            self.said.read_exact_at(&mut said, 0)?;
+            Ok::<_, std::io::Error>(said)
+        };
+        match read() {
+            Ok(said) => String::from_utf8_lossy(&said).into_owned(),
             Err(error) => format!("(its standard error cannot be read: {error})"),
         }
     }
 
-    fn silent(&mut self, waiting_for: &str) -> TestkitError {
+    fn silent(&self, waiting_for: &str) -> TestkitError {
         TestkitError::Silent {
             program: self.name.clone(),
             waiting_for: waiting_for.to_owned(),

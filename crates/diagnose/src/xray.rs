@@ -22,7 +22,7 @@ use figures::Figures;
 pub use survey::survey;
 
 /// Looks through the process `member` of a service. Where its memory turns out not to be readable,
-/// this is [`survey`].
+/// this is [`survey()`].
 ///
 /// # Errors
 /// When the process is gone or has no memory.

@@ -20,6 +20,8 @@ use slackwater_testkit::{Interpreter, Program, Target, interpreters};
 fn slackwater(words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slackwater"));
     command.args(words.split(' ').filter(|word| !word.is_empty()));
+    // What the tests run in is not what they are about.
+    command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env("TERM", "xterm");
     command
 }
 

@@ -78,7 +78,8 @@ fn keeper(diagnosis: &Diagnosis) -> &'static str {
 }
 
 fn advice_lines(lines: &[&Advice], style: Style) -> String {
-    const LABEL: usize = 13;
+    // As wide as the longest of the labels, `look closer:`, with room around it.
+    const LABEL: usize = 15;
     let widest = lines.iter().map(|advice| shown_width(&advice.command)).max().unwrap_or(0);
     let mut out = String::new();
     for advice in lines {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use slackwater_diagnose::{MallocKind, ProcessReport, Scope, Service};
+use slackwater_diagnose::{MallocKind, ProcessReport, Role, Scope, Service};
 use slackwater_heap::{ArenaKind, Top};
 use slackwater_inject::recipe::{self, Recipe};
 use slackwater_inject::{InjectError, Options, Target};
@@ -25,7 +25,8 @@ system call, with no frame of malloc, of the loader or of fork on its stack) mak
 malloc_trim(0), or of the purge of jemalloc, mimalloc or tcmalloc, and goes on where it was, as if it \
 had handled a signal. Other threads keep running. Nothing is installed, no code is changed, and if \
 slackwater is killed in between the thread still comes back by itself. Where no safe place is found \
-before the deadline, the process is left untouched and the report says so.\n\n\
+before the deadline, the process is left untouched and the report says so. Helpers of another kind \
+that the service has started are not entered.\n\n\
 Trimming is a symptom's cure: the memory comes back with the next burst. The report of `diagnose` says \
 what helps for good.\n\n\
 Examples:\n  \
@@ -76,7 +77,9 @@ fn one(root: &Root, service: &Service, args: &TrimArgs, printer: &Printer) -> Re
     let look = look(root, service)?;
     let mut exit = Exit::Done;
     let mut rows = Vec::new();
-    for process in &look.processes {
+    // Helpers are looked at with the service, but it is not they whom the user asked to be entered.
+    let is_meant = |process: &&ProcessReport| process.role != Role::Other || args.target.only;
+    for process in look.processes.iter().filter(is_meant) {
         let (row, failure) = trim(root, process, args);
         if args.json {
             printer.data(&report::json::line(&report::trim::json(&row)))?;
@@ -114,7 +117,7 @@ fn trim(root: &Root, report: &ProcessReport, args: &TrimArgs) -> (Row, Option<Fa
         return (row, None);
     }
     if args.dry_run {
-        row.outcome = Outcome::DryRun;
+        row.outcome = if plan.recipe.is_some() { Outcome::DryRun } else { Outcome::Untouched };
         return (row, None);
     }
     match enter(root, report, &plan, args, &mut row) {

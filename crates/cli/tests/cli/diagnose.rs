@@ -9,7 +9,7 @@ use crate::{json, python, repository, retaining, rss_and_faults, run, slackwater
 
 const MIB: u64 = 1 << 20;
 
-fn validate(document: &Value) {
+pub(crate) fn validate(document: &Value) {
     let schema = std::fs::read_to_string(repository().join("docs/schema/diagnose.v1.json")).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();

@@ -4,7 +4,9 @@
 
 mod diagnose;
 mod doctor;
+mod namespaces;
 mod refusals;
+mod services;
 mod surroundings;
 mod trim;
 

@@ -16,7 +16,7 @@ fn bytes(row: &Value, key: &str) -> u64 {
 }
 
 #[track_caller]
-fn assert_as_predicted(row: &Value) {
+pub(crate) fn assert_as_predicted(row: &Value) {
     let (predicted, released) = (bytes(row, "predicted_bytes"), bytes(row, "released_bytes"));
     let allowed = (predicted / 50).max(2 * MIB);
     assert!(predicted.abs_diff(released) <= allowed, "predicted {predicted}, released {released}: {row:#}");

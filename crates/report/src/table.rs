@@ -147,7 +147,7 @@ fn classes(diagnosis: &Diagnosis, detail: Detail) -> String {
     out.push_str(&labelled("slack", LABEL, &or_nothing(slack)));
     let reasons = pin_reasons(&diagnosis.service.pinned_by, rss);
     if has_pinned && !reasons.is_empty() {
-        out.push_str(&labelled("", LABEL, &[format!("pinned by {}", reasons.join(", "))]));
+        out.push_str(&labelled("pinned by", LABEL, &reasons));
     }
     out.push_str(&labelled("other", LABEL, &other));
     out

@@ -10,7 +10,7 @@ TOOLS := $(TARGET)/tools
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: build demo test setup fixtures bench corpus lint unit generated policy short-demo clean-demo help
+.PHONY: build demo test setup fixtures bench corpus fuzz fuzz-replay lint unit generated policy short-demo clean-demo help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,7 +21,7 @@ build: ## the release binary, target/release/slackwater
 demo: ## a real service that keeps its memory, diagnosed and trimmed (about 3 minutes)
 	@$(PYTHON) demo/run.py
 
-test: setup fixtures lint unit generated policy short-demo ## all checks and tests
+test: setup fixtures lint unit fuzz-replay generated policy short-demo ## all checks and tests
 	$(call say,all passed)
 
 setup: ## what the tests need from Debian, PyPI and crates.io, only what is missing
@@ -49,6 +49,11 @@ unit: ## all Rust tests
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace --all-features
 
+fuzz-replay: ## the fuzz targets over their corpus only
+	$(call say,fuzz corpus)
+	cargo fmt --check --manifest-path fuzz/Cargo.toml --package slackwater-fuzz --package slackwater-fuzz-record
+	@fuzz/run --replay
+
 generated: ## dependency floors, and files that are generated from the code
 	$(call say,floors and generated files)
 	cargo xtask deps
@@ -74,6 +79,9 @@ short-demo: ## the demo with one round of load and the debug build
 
 corpus: build ## precision and recall of the verdicts on labelled services
 	cargo xtask corpus
+
+fuzz: ## each fuzz target for FUZZ_SECONDS, 60 if not said
+	@fuzz/run
 
 bench: build ## every claim of docs/performance.md, measured again
 	@bench/run

@@ -21,17 +21,17 @@ It only reads: nothing is installed, injected, restarted, stopped or paused, and
 service is touched that was not resident already.\n\n\
 Classes:\n  \
   live      bytes in blocks that the program still holds\n  \
-  slack     bytes that the program has freed and its allocator keeps:\n            \
-            trimmable (handed back when asked) or pinned (not even then), and by what\n  \
-  other     files, shared memory, stacks, other anonymous maps, allocator overhead,\n            \
+  slack     bytes that it has freed and its allocator keeps: trimmable\n            \
+            (handed back when asked) or pinned (not even then)\n  \
+  other     files, shared memory, stacks, other anonymous maps, overhead,\n            \
             and what could not be explained, which is always shown\n\n\
 Verdicts: steady, retention, pinned, python-growth, native-growth, heap-growth, mapped-growth, \
 stack-growth, undetermined. Growth takes time to see: add --for 60s.\n\n\
 Examples:\n  \
-  slackwater diagnose --name gunicorn            the whole service, by name\n  \
-  slackwater diagnose --pid 4711                 the service that this process belongs to\n  \
-  slackwater diagnose --pid 4711 --for 60s       does anything grow?\n  \
-  slackwater diagnose --all --json | jq .verdict every Python service on this host";
+  slackwater diagnose --name gunicorn         the service of this name\n  \
+  slackwater diagnose --pid 4711              the one it belongs to\n  \
+  slackwater diagnose --pid 4711 --for 60s    does anything grow?\n  \
+  slackwater diagnose --all --json            for programs";
 
 /// Looks taken over the time watched, when nothing speaks against it.
 const LOOKS: u32 = 40;

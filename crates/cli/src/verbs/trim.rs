@@ -30,10 +30,10 @@ that the service has started are not entered.\n\n\
 Trimming is a symptom's cure: the memory comes back with the next burst. The report of `diagnose` says \
 what helps for good.\n\n\
 Examples:\n  \
-  slackwater trim --name gunicorn --dry-run      how much would come back?\n  \
-  slackwater trim --name gunicorn                give it back\n  \
-  slackwater trim --pid 4711 --deep              and the ends of secondary arenas too\n  \
-  slackwater trim --all --every 60s --above 100M keep it down until interrupted";
+  slackwater trim --name gunicorn --dry-run   how much would it be?\n  \
+  slackwater trim --name gunicorn             give it back\n  \
+  slackwater trim --pid 4711 --deep           the ends of arenas too\n  \
+  slackwater trim --all --every 60s           until interrupted";
 
 /// Trims every service that the arguments name, once or again and again.
 ///

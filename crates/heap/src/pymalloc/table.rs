@@ -3,7 +3,7 @@
 //! Invariant: arenas handed out are disjoint and lie in private, writable, anonymous memory, so that
 //! a forged table cannot make us count a page twice or walk what is no heap.
 
-use slackwater_base::{Addr, Range};
+use slackwater_base::{Addr, PAGE_SIZE, Range};
 use slackwater_layout::cpython::{ArenaObject, Geometry, PymallocState};
 use slackwater_memory::{Memory, MemoryError, MemoryExt};
 
@@ -73,6 +73,10 @@ fn only_disjoint<M: Memory + ?Sized>(
 ) -> Vec<Slot> {
     let mut taken = Addr(0);
     slots.retain(|slot| {
+        if !slot.address.is_aligned(PAGE_SIZE) {
+            gaps.arena(slot.address, "it does not begin at a page boundary");
+            return false;
+        }
         let range = Range::sized(slot.address, geometry.arena_bytes);
         if range.len() < geometry.arena_bytes || !is_anonymous(memory, range) {
             gaps.arena(slot.address, "no private anonymous memory is mapped there");

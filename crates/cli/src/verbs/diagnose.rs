@@ -23,8 +23,8 @@ Classes:\n  \
   live      bytes in blocks that the program still holds\n  \
   slack     bytes that it has freed and its allocator keeps: trimmable\n            \
             (handed back when asked) or pinned (not even then)\n  \
-  other     files, shared memory, stacks, other anonymous maps, overhead,\n            \
-            and what could not be explained, which is always shown\n\n\
+  other     files, shared memory, stacks, other anonymous maps,\n            \
+            overhead, and what could not be explained, always shown\n\n\
 Verdicts: steady, retention, pinned, python-growth, native-growth, heap-growth, mapped-growth, \
 stack-growth, undetermined. Growth takes time to see: add --for 60s.\n\n\
 Examples:\n  \

@@ -42,7 +42,7 @@ lint: ## formatting, clippy, documentation, ruff, shellcheck
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 	$(call say,python and shell)
 	$(TOOLS)/bin/ruff check --quiet .
-	$(TOOLS)/bin/shellcheck fixtures/fetch scripts/setup bench/run .ci/run
+	$(TOOLS)/bin/shellcheck fixtures/fetch scripts/setup bench/run fuzz/run .ci/run
 
 unit: ## all Rust tests
 	$(call say,tests)

@@ -89,9 +89,10 @@ pub(super) fn ring(memory: &dyn Memory, layout: &StateLayout, main: Addr) -> Opt
         if next == main {
             return Some(arenas);
         }
-        // Secondary arenas lie behind a heap's header, in memory of their own.
+        // Secondary arenas lie behind a heap's header, in memory of their own: perhaps mapped after
+        // the list of mappings was read. Such an arena is a gap later, and no reason to see no ring.
         let plausible = next.is_aligned(16)
-            && memory.mapping_at(next).is_some_and(slackwater_memory::Mapping::is_anonymous_data);
+            && memory.mapping_at(next).is_none_or(slackwater_memory::Mapping::is_anonymous_data);
         if !plausible || arenas.len() == MAX_ARENAS {
             return None;
         }

@@ -38,3 +38,29 @@ fn fault_41_threads_that_allocate_flat_out() {
     }
     assert!(retries > 0, "a target that hard at work is caught in mid-change");
 }
+
+#[test]
+fn an_arena_mapped_after_the_list_of_mappings_is_no_reason_to_see_no_heap() {
+    let text = r#"
+static void *hold(void *unused) {
+    void *volatile block = malloc(100000);
+    memset(block, 1, 100000);
+    reply("%s", "");
+    for (;;) pause();
+}
+int main(void) {
+    void *volatile first = malloc(1000);
+    ready("%s", "");
+    next_command();
+    pthread_t thread;
+    pthread_create(&thread, NULL, hold, NULL);
+    for (;;) pause();
+}"#;
+    let mut target = program("late_arena", text).spawn().unwrap();
+    let live = Live::open(&Root::host(), target.pid()).unwrap();
+    target.ask("start a thread").unwrap();
+    let partial = glibc::walk(&live, &live.threads().unwrap()).unwrap().expect("a heap");
+    let main = partial.value.arenas.iter().find(|arena| arena.kind == ArenaKind::Main).unwrap();
+    assert!(main.glibc.is_some() && main.live.count > 0, "{main:?}");
+    assert!(partial.gaps.iter().any(|gap| gap.subject.contains("glibc arena at")), "{:?}", partial.gaps);
+}

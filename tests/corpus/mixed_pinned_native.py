@@ -2,7 +2,7 @@
 
 import stage
 
-libc = stage.library()
+libc = stage.c_library()
 kept = stage.keep_some(110_000, 960, 4)
 
 

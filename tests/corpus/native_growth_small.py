@@ -2,7 +2,7 @@
 
 import stage
 
-libc = stage.library()
+libc = stage.c_library()
 
 
 def leak():

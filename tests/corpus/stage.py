@@ -39,7 +39,7 @@ def leave():
     os._exit(0)
 
 
-def library(name=None):
+def c_library(name=None):
     """A C library by way of ctypes, by default what the program itself is linked to."""
     import ctypes
 

@@ -3,6 +3,6 @@
 import stage
 
 kept = stage.keep_some(70_000, 2000, 700)
-stage.library().malloc_trim(0)
+stage.c_library().malloc_trim(0)
 stage.ready()
 stage.hold()

@@ -41,6 +41,18 @@ impl Failure {
         Self { exit, error: error.to_string(), causes: Vec::new(), hint: None }
     }
 
+    /// A failure that a library's `error` describes, with what caused it and what it hints at.
+    pub(crate) fn of(exit: Exit, error: &dyn std::error::Error, hint: Option<&'static str>) -> Self {
+        let mut failure = Self::new(exit, error);
+        if let Some(source) = error.source() {
+            failure = failure.caused_by(source);
+        }
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+
     /// A failure caused by `source` and by what caused that.
     pub(crate) fn caused_by(mut self, source: &dyn std::error::Error) -> Self {
         let mut cause = Some(source);

@@ -1,7 +1,8 @@
 //! One file per verb. Each holds the verb's manual and wires the libraries together.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::exit::{Exit, Failure};
 
@@ -22,4 +23,17 @@ fn interruptible() -> Result<Arc<AtomicBool>, Failure> {
             .map_err(|error| Failure::new(Exit::Bug, "cannot wait for Ctrl-C").caused_by(&error))?;
     }
     Ok(flag)
+}
+
+/// Waits until `deadline`, with a `tick` every 50 ms. `false` as soon as `interrupted` is set.
+fn paused_until(deadline: Instant, interrupted: &AtomicBool, mut tick: impl FnMut()) -> bool {
+    const STEP: Duration = Duration::from_millis(50);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || interrupted.load(Ordering::Relaxed) {
+            return !interrupted.load(Ordering::Relaxed);
+        }
+        tick();
+        std::thread::sleep(left.min(STEP));
+    }
 }

@@ -19,7 +19,7 @@ pub enum Outcome {
     Below,
     /// It was only to be said.
     DryRun,
-    /// It was not entered, or the second step was not made.
+    /// It was not entered.
     Untouched,
 }
 
@@ -60,7 +60,7 @@ pub struct Row {
     pub ran: Option<Duration>,
     /// What came of it.
     pub outcome: Outcome,
-    /// Why it was not entered.
+    /// Why it was not entered, or the ends of its arenas were left.
     pub reason: Option<String>,
 }
 

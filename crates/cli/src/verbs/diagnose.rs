@@ -1,6 +1,6 @@
 //! `slackwater diagnose`.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -49,13 +49,17 @@ const MAX_DUTY: u32 = 5;
 pub(crate) fn run(args: &DiagnoseArgs, printer: &Printer) -> Result<Exit, Failure> {
     let root = Root::host();
     let services = look::services(&root, &args.target)?;
+    // Set up once: an interruption ends the watch of this service and of those that follow.
+    let watched = match args.watch {
+        Some(duration) => Some((duration, super::interruptible()?)),
+        None => None,
+    };
     let mut exit = Exit::Done;
     let mut looked_at = 0;
     for service in &services {
-        let looked = match args.watch {
-            Some(duration) => {
-                watch(&root, service, args, duration, printer).map(|(look, series)| (look, Some(series)))
-            }
+        let looked = match &watched {
+            Some((duration, interrupted)) => watch(&root, service, args, *duration, interrupted, printer)
+                .map(|(look, series)| (look, Some(series))),
             None => look(&root, service).map(|look| (look, None)),
         };
         let (look, series) = match looked {
@@ -126,9 +130,9 @@ fn watch(
     service: &Service,
     args: &DiagnoseArgs,
     duration: Duration,
+    interrupted: &AtomicBool,
     printer: &Printer,
 ) -> Result<(Look, Series), Failure> {
-    let interrupted = super::interruptible()?;
     let progress = progress(duration, printer);
     let mut series = Series::new();
     let start = Instant::now();
@@ -157,11 +161,8 @@ fn watch(
         let pause = (duration / LOOKS).max(took * MAX_DUTY).min(duration / MIN_LOOKS);
         let pause = pause.clamp(*PAUSE.start(), *PAUSE.end());
         let until = (begun + pause).min(duration);
-        while start.elapsed() < until && !interrupted.load(Ordering::Relaxed) {
-            progress.set_position(start.elapsed().as_millis() as u64);
-            std::thread::sleep(until.saturating_sub(start.elapsed()).min(Duration::from_millis(50)));
-        }
-        if start.elapsed() >= duration || interrupted.load(Ordering::Relaxed) {
+        let show = || progress.set_position(start.elapsed().as_millis() as u64);
+        if !super::paused_until(start + until, interrupted, show) || until >= duration {
             progress.finish_and_clear();
             let look = last.ok_or_else(|| Failure::new(Exit::Target, "interrupted before the first look"))?;
             return Ok((look, series));

@@ -134,21 +134,10 @@ fn missing(root: &Root, error: &SelectError) -> Failure {
 
 /// A process that cannot be looked at.
 pub(crate) fn refused(error: &ProcError) -> Failure {
-    with_cause(if error.is_denied() { Exit::Denied } else { Exit::Target }, error, error.hint())
+    Failure::of(if error.is_denied() { Exit::Denied } else { Exit::Target }, error, error.hint())
 }
 
 /// A process that cannot be looked at, or no longer is what it was.
 pub(crate) fn refused_remote(error: &RemoteError) -> Failure {
-    with_cause(if error.is_denied() { Exit::Denied } else { Exit::Target }, error, error.hint())
-}
-
-fn with_cause(exit: Exit, error: &dyn std::error::Error, hint: Option<&'static str>) -> Failure {
-    let mut failure = Failure::new(exit, error);
-    if let Some(source) = error.source() {
-        failure = failure.caused_by(source);
-    }
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::of(if error.is_denied() { Exit::Denied } else { Exit::Target }, error, error.hint())
 }

@@ -1,8 +1,6 @@
 //! `slackwater trim`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use slackwater_diagnose::{MallocKind, ProcessReport, Role, Scope, Service};
 use slackwater_heap::{ArenaKind, Top};
@@ -46,7 +44,7 @@ pub(crate) fn run(args: &TrimArgs, printer: &Printer) -> Result<Exit, Failure> {
     };
     let interrupted = super::interruptible()?;
     let mut exit = round(&root, args, printer)?;
-    while waited(pause, &interrupted) {
+    while super::paused_until(Instant::now() + pause, &interrupted, || ()) {
         // A service that restarts is not there for a moment; the next round finds it again.
         match round(&root, args, printer) {
             Ok(outcome) => exit = outcome,
@@ -56,19 +54,17 @@ pub(crate) fn run(args: &TrimArgs, printer: &Printer) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Whether the pause passed without an interruption.
-fn waited(pause: Duration, interrupted: &Arc<AtomicBool>) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < pause && !interrupted.load(Ordering::Relaxed) {
-        std::thread::sleep(pause.saturating_sub(start.elapsed()).min(Duration::from_millis(50)));
-    }
-    !interrupted.load(Ordering::Relaxed)
-}
-
 fn round(root: &Root, args: &TrimArgs, printer: &Printer) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
-    for service in look::services(root, &args.target)? {
-        exit = exit.max(one(root, &service, args, printer)?);
+    let services = look::services(root, &args.target)?;
+    for service in &services {
+        match one(root, service, args, printer) {
+            Ok(outcome) => exit = exit.max(outcome),
+            Err(failure) if services.len() > 1 => {
+                printer.warn(&format!("{}: {}", service.name, failure.error));
+            }
+            Err(failure) => return Err(failure),
+        }
     }
     Ok(exit)
 }
@@ -123,7 +119,10 @@ fn trim(root: &Root, report: &ProcessReport, args: &TrimArgs) -> (Row, Option<Fa
     match enter(root, report, &plan, args, &mut row) {
         Ok(()) => (row, None),
         Err(failure) => {
-            row.outcome = Outcome::Untouched;
+            // Where only the second step was not made, the first one was.
+            if row.released_bytes.is_none() {
+                row.outcome = Outcome::Untouched;
+            }
             row.reason = Some(failure.error.clone());
             (row, Some(failure))
         }
@@ -221,12 +220,5 @@ fn rss(process: &Process) -> Result<u64, Failure> {
 
 fn refused(error: &InjectError) -> Failure {
     let exit = if matches!(error, InjectError::Denied { .. }) { Exit::Denied } else { Exit::Target };
-    let mut failure = Failure::new(exit, error);
-    if let Some(source) = std::error::Error::source(error) {
-        failure = failure.caused_by(source);
-    }
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::of(exit, error, error.hint())
 }

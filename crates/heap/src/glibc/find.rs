@@ -6,7 +6,7 @@
 
 use slackwater_base::{Addr, Range};
 use slackwater_layout::glibc::state::{self, BINS_BYTES, N_BINS, StateLayout};
-use slackwater_memory::{Memory, MemoryError, MemoryExt, Window};
+use slackwater_memory::{Kind, Mapping, Memory, MemoryError, MemoryExt, Window};
 
 use super::image::{DataArea, search};
 
@@ -89,10 +89,11 @@ pub(super) fn ring(memory: &dyn Memory, layout: &StateLayout, main: Addr) -> Opt
         if next == main {
             return Some(arenas);
         }
-        // Secondary arenas lie behind a heap's header, in memory of their own: perhaps mapped after
-        // the list of mappings was read. Such an arena is a gap later, and no reason to see no ring.
-        let plausible = next.is_aligned(16)
-            && memory.mapping_at(next).is_none_or(slackwater_memory::Mapping::is_anonymous_data);
+        // Secondary arenas lie behind a heap's header, in memory of their own: perhaps mapped, or made
+        // accessible, after the list of mappings was read (`new_heap` does one after the other). Such
+        // an arena is a gap later, and no reason to see no ring.
+        let is_anonymous = |mapping: &Mapping| matches!(mapping.kind, Kind::Anonymous { .. } | Kind::Heap);
+        let plausible = next.is_aligned(16) && memory.mapping_at(next).is_none_or(is_anonymous);
         if !plausible || arenas.len() == MAX_ARENAS {
             return None;
         }

@@ -1,7 +1,8 @@
 //! Targets that change while they are read.
 
-use slackwater_base::Class;
+use slackwater_base::{Addr, Class, Range};
 use slackwater_heap::{ArenaKind, glibc};
+use slackwater_memory::{Access, Mapping, Memory, MemoryError, Page};
 use slackwater_procfs::Root;
 use slackwater_remote::Live;
 
@@ -39,9 +40,7 @@ fn fault_41_threads_that_allocate_flat_out() {
     assert!(retries > 0, "a target that hard at work is caught in mid-change");
 }
 
-#[test]
-fn an_arena_mapped_after_the_list_of_mappings_is_no_reason_to_see_no_heap() {
-    let text = r#"
+const LATE_ARENA: &str = r#"
 static void *hold(void *unused) {
     void *volatile block = malloc(100000);
     memset(block, 1, 100000);
@@ -56,11 +55,49 @@ int main(void) {
     pthread_create(&thread, NULL, hold, NULL);
     for (;;) pause();
 }"#;
-    let mut target = program("late_arena", text).spawn().unwrap();
+
+#[test]
+fn an_arena_mapped_after_the_list_of_mappings_is_no_reason_to_see_no_heap() {
+    let mut target = program("late_arena", LATE_ARENA).spawn().unwrap();
     let live = Live::open(&Root::host(), target.pid()).unwrap();
     target.ask("start a thread").unwrap();
     let partial = glibc::walk(&live, &live.threads().unwrap()).unwrap().expect("a heap");
     let main = partial.value.arenas.iter().find(|arena| arena.kind == ArenaKind::Main).unwrap();
     assert!(main.glibc.is_some() && main.live.count > 0, "{main:?}");
     assert!(partial.gaps.iter().any(|gap| gap.subject.contains("glibc arena at")), "{:?}", partial.gaps);
+}
+
+/// A live process with a list of mappings that was read a moment earlier.
+struct Earlier<'a> {
+    live: &'a Live,
+    mappings: Vec<Mapping>,
+}
+
+impl Memory for Earlier<'_> {
+    fn mappings(&self) -> &[Mapping] {
+        &self.mappings
+    }
+
+    fn pages(&self, range: Range, pages: &mut Vec<Page>) -> Result<(), MemoryError> {
+        self.live.pages(range, pages)
+    }
+
+    fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), MemoryError> {
+        self.live.read(addr, buf)
+    }
+}
+
+#[test]
+fn an_arena_made_accessible_after_the_list_of_mappings_is_no_reason_to_see_no_heap() {
+    let mut target = program("late_arena", LATE_ARENA).spawn().unwrap();
+    target.ask("start a thread").unwrap();
+    let live = Live::open(&Root::host(), target.pid()).unwrap();
+    let threads = live.threads().unwrap();
+    let now = glibc::walk(&live, &threads).unwrap().unwrap().value;
+    let arena = now.arenas.iter().find(|arena| arena.kind == ArenaKind::Secondary).unwrap().addr;
+    let mut earlier = Earlier { live: &live, mappings: live.mappings().to_vec() };
+    let mapping = earlier.mappings.iter_mut().find(|mapping| mapping.range.contains(arena)).unwrap();
+    mapping.access = Access::default();
+    let then = glibc::walk(&earlier, &threads).unwrap().expect("a heap").value;
+    assert!(then.arenas.iter().any(|arena| arena.kind == ArenaKind::Main && arena.glibc.is_some()));
 }

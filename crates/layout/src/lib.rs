@@ -4,9 +4,11 @@
 //! here reads memory, and nothing here is believed without the books of `heap` balancing.
 //!
 //! Must never know: how memory is read, live or core.
+#![cfg_attr(not(test), no_std)]
 
 pub mod cpython;
 mod field;
 pub mod glibc;
+pub mod slackwater;
 
 pub use field::{Field, Scalar};

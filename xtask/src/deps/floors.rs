@@ -30,17 +30,20 @@ const CRATES: &[Crate] = &[
     on(1, "procfs", &["base", "memory"]),
     only(&[], on(1, "layout", &["base"])),
     on(1, "capture", &["base"]),
-    on(1, "control", &["base"]),
+    only(&[], on(1, "control", &["base", "layout"])),
     on(2, "remote", &["base", "memory", "procfs"]),
     on(2, "inject", &["base", "memory", "procfs", "remote"]),
     // These two live inside somebody else's process.
     only(&["libc", "dlmalloc"], on(2, "agent", &["base", "capture"])),
-    only(&["libc", "tikv-jemalloc-sys"], on(2, "allocator", &["base", "control"])),
+    // `layout` defines the block that the allocator writes and `heap` reads.
+    only(&["libc", "tikv-jemalloc-sys"], on(2, "allocator", &["base", "control", "layout"])),
     on(3, "heap", &["base", "memory", "layout"]),
     on(3, "python", &["base", "memory", "layout"]),
     on(3, "diagnose", &["base", "memory", "procfs", "capture", "heap", "python"]),
     // A diagnosis holds the heaps it was made from, and tables show their arenas.
-    on(4, "report", &["base", "capture", "heap", "diagnose", "lab"]),
+    // Which malloc a service should run on, and how to start it so.
+    on(3, "tune", &["base"]),
+    on(4, "report", &["base", "capture", "heap", "diagnose", "tune", "lab"]),
     on(4, "tui", &["base", "diagnose", "report"]),
     on(4, "lab", &["base", "procfs", "capture", "diagnose"]),
     on(
@@ -48,7 +51,7 @@ const CRATES: &[Crate] = &[
         "cli",
         &[
             "base", "memory", "procfs", "layout", "capture", "control", "remote", "inject", "heap", "python",
-            "diagnose", "report", "tui", "lab",
+            "diagnose", "tune", "report", "tui", "lab",
         ],
     ),
     Crate { name: "testkit", floor: None, may_link: &["base", "memory", "procfs"], packages: None },

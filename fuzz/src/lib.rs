@@ -7,7 +7,6 @@
 mod base;
 mod books;
 mod damage;
-mod pause;
 mod planted;
 mod recording;
 

@@ -1,5 +1,7 @@
 //! The traits that stand between the walkers and the target.
 
+use std::time::Duration;
+
 use slackwater_base::{Addr, PAGE_SIZE, Range, Resident};
 
 use crate::{FileId, Mapping, MemoryError, Page, Window};
@@ -41,6 +43,10 @@ pub trait Memory {
     fn window(&self, range: Range, window: &mut Window) -> Result<(), MemoryError> {
         window.fill_from(self, range)
     }
+
+    /// Lets the target run for `pause`, for a reader that caught it in the middle of a change. Memory
+    /// that never changes has nothing to wait for.
+    fn let_run(&self, _pause: Duration) {}
 }
 
 /// Reads of plain numbers, on every [`Memory`]. Little-endian, as all supported targets are.

@@ -3,6 +3,8 @@
 //! Invariant: the state of a page is taken before it is read, and decides how. A page that is not
 //! mapped is never read from the target; one that is shared after a fork is never pinned.
 
+use std::time::Duration;
+
 use rustix::io::Errno;
 use slackwater_base::{Addr, PAGE_SIZE, Range};
 use slackwater_memory::{Kind, Mapping, Memory, MemoryError, Page, WINDOW_BYTES, Window};
@@ -115,6 +117,10 @@ enum Source {
 impl Memory for Live {
     fn mappings(&self) -> &[Mapping] {
         &self.mappings
+    }
+
+    fn let_run(&self, pause: Duration) {
+        std::thread::sleep(pause);
     }
 
     fn pages(&self, range: Range, pages: &mut Vec<Page>) -> Result<(), MemoryError> {

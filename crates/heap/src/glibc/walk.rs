@@ -102,7 +102,7 @@ fn read_heap(common: &Common, found: &Found, gaps: &mut Vec<Gap>) -> Result<Heap
         }
         readings = unsettled;
         if !readings.is_empty() {
-            std::thread::sleep(pause);
+            common.memory.let_run(pause);
             pause *= 2;
             caches = common.caches();
         }

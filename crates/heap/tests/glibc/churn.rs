@@ -1,5 +1,7 @@
 //! Targets that change while they are read.
 
+use std::time::Duration;
+
 use slackwater_base::{Addr, Class, Range};
 use slackwater_heap::{ArenaKind, glibc};
 use slackwater_memory::{Access, Mapping, Memory, MemoryError, Page};
@@ -80,6 +82,10 @@ struct Earlier<'a> {
 impl Memory for Earlier<'_> {
     fn mappings(&self) -> &[Mapping] {
         &self.mappings
+    }
+
+    fn let_run(&self, pause: Duration) {
+        self.live.let_run(pause);
     }
 
     fn pages(&self, range: Range, pages: &mut Vec<Page>) -> Result<(), MemoryError> {

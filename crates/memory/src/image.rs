@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use slackwater_base::{Addr, PAGE_SIZE, Range};
 
-use crate::{Access, FileId, Kind, Mapping, Memory, MemoryError, Page, Sharing, Symbols};
+use crate::{Access, Bindings, FileId, Kind, Mapping, Memory, MemoryError, Page, Sharing, Symbols};
 
 /// A memory image. Pages of a region are resident and anonymous unless [`Image::set_pages`] says
 /// otherwise.
@@ -14,6 +14,7 @@ pub struct Image {
     mappings: Vec<Mapping>,
     regions: Vec<Region>,
     symbols: HashMap<(FileId, String), Range>,
+    slots: HashMap<(FileId, String), Vec<Addr>>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +97,11 @@ impl Image {
         self.symbols.insert((file, name.to_owned()), range);
     }
 
+    /// Declares that a mapped file keeps at `slot` where the loader found `name`.
+    pub fn import(&mut self, file: FileId, name: &str, slot: Addr) {
+        self.slots.entry((file, name.to_owned())).or_default().push(slot);
+    }
+
     fn region_at(&self, addr: Addr) -> Option<&Region> {
         let after = self.regions.partition_point(|region| region.range.start <= addr);
         self.regions[..after].last().filter(|region| region.range.contains(addr))
@@ -144,6 +150,17 @@ impl Memory for Image {
 impl Symbols for Image {
     fn symbol(&self, file: FileId, name: &str) -> Option<Range> {
         self.symbols.get(&(file, name.to_owned())).copied()
+    }
+}
+
+impl Bindings for Image {
+    fn offered(&self, file: FileId, name: &str) -> Option<Range> {
+        self.symbol(file, name)
+    }
+
+    fn slots(&self, file: FileId, names: &[&str]) -> Vec<(usize, Addr)> {
+        let of = |name: &str| self.slots.get(&(file, name.to_owned())).into_iter().flatten().copied();
+        names.iter().enumerate().flat_map(|(index, name)| of(name).map(move |slot| (index, slot))).collect()
     }
 }
 

@@ -20,5 +20,5 @@ pub use error::MemoryError;
 pub use image::Image;
 pub use mapping::{Access, FileId, Kind, Mapping, Sharing};
 pub use page::Page;
-pub use source::{Memory, MemoryExt, Symbols};
+pub use source::{Bindings, Memory, MemoryExt, Symbols};
 pub use window::{WINDOW_BYTES, Window};

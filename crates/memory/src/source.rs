@@ -125,3 +125,16 @@ pub trait Symbols {
     /// table gives them. `None` when the file has no such symbol, or cannot be read.
     fn symbol(&self, file: FileId, name: &str) -> Option<Range>;
 }
+
+/// How the ELF files that the target maps are bound to each other by its loader.
+pub trait Bindings {
+    /// Where `name` lies in the target, if `file` offers it to other files: by its dynamic symbol table
+    /// alone, the only one that a loader reads.
+    fn offered(&self, file: FileId, name: &str) -> Option<Range>;
+
+    /// The words of the target in which `file` keeps where the loader found each of `names`, with the
+    /// position of the name: linkage table, and pointers in its data. A word may hold an address in
+    /// `file` itself as long as the function has not been called. Empty when the file imports none of
+    /// them, or cannot be read.
+    fn slots(&self, file: FileId, names: &[&str]) -> Vec<(usize, Addr)>;
+}

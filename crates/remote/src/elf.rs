@@ -14,11 +14,11 @@ const MOST_SEGMENTS: usize = 512;
 /// Most section headers; linked files have a few dozen.
 const MOST_SECTIONS: usize = 8192;
 /// Most symbols of one table; a debug build of Chromium's largest library has about a million.
-const MOST_SYMBOLS: usize = 2 << 20;
+pub(crate) const MOST_SYMBOLS: usize = 2 << 20;
 /// Most bytes of symbol names of one table.
-const MOST_NAME_BYTES: u64 = 64 << 20;
+pub(crate) const MOST_NAME_BYTES: u64 = 64 << 20;
 /// Most bytes of one section that is handed out whole.
-const MOST_SECTION_BYTES: u64 = 64 << 20;
+pub(crate) const MOST_SECTION_BYTES: u64 = 64 << 20;
 
 /// Why a file cannot be used as ELF.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +63,8 @@ pub struct Section {
     pub offset: u64,
     /// Its size.
     pub bytes: u64,
-    kind: u32,
-    link: usize,
+    pub(crate) kind: u32,
+    pub(crate) link: usize,
 }
 
 /// A symbol: where, how large, and whether it is an old version kept for old programs.
@@ -73,6 +73,24 @@ pub(crate) struct Symbol {
     pub(crate) address: u64,
     pub(crate) bytes: u64,
     pub(crate) is_old_version: bool,
+}
+
+/// Which tables of symbols are looked through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tables {
+    /// The dynamic one: what the loader sees.
+    Dynamic,
+    /// The dynamic one, then the static one.
+    Both,
+}
+
+impl Tables {
+    const fn kinds(self) -> &'static [u32] {
+        match self {
+            Self::Dynamic => &[elf::SHT_DYNSYM.0],
+            Self::Both => &[elf::SHT_DYNSYM.0, elf::SHT_SYMTAB.0],
+        }
+    }
 }
 
 /// An opened ELF file.
@@ -151,10 +169,15 @@ impl ElfFile {
     }
 
     /// Calls `visit` with the name of each defined symbol of code or data, until it says to stop:
-    /// those of the dynamic table first.
-    pub(crate) fn symbols(&self, mut visit: impl FnMut(&[u8], Symbol) -> std::ops::ControlFlow<()>) {
-        for kind in [elf::SHT_DYNSYM.0, elf::SHT_SYMTAB.0] {
-            for table in self.sections.iter().filter(|section| section.kind == kind) {
+    /// those of the dynamic table first, and those of the static one unless only the former are
+    /// wanted.
+    pub(crate) fn symbols(
+        &self,
+        tables: Tables,
+        mut visit: impl FnMut(&[u8], Symbol) -> std::ops::ControlFlow<()>,
+    ) {
+        for kind in tables.kinds() {
+            for table in self.sections.iter().filter(|section| section.kind == *kind) {
                 // A table that makes no sense is as good as none.
                 if let Ok(std::ops::ControlFlow::Break(())) = self.visit_table(table, &mut visit) {
                     return;
@@ -274,13 +297,13 @@ fn sections(file: &File, offset: u64, count: usize, names: usize) -> Result<Vec<
 }
 
 /// The text up to the NUL at `offset` of a string table.
-fn text_at(table: &[u8], offset: usize) -> Option<&[u8]> {
+pub(crate) fn text_at(table: &[u8], offset: usize) -> Option<&[u8]> {
     let text = table.get(offset..)?;
     text.iter().position(|byte| *byte == 0).map(|end| &text[..end])
 }
 
 /// Exactly `len` bytes at `offset`. The caller has capped `len`.
-fn read(file: &File, offset: u64, len: usize) -> Result<Vec<u8>, ElfError> {
+pub(crate) fn read(file: &File, offset: u64, len: usize) -> Result<Vec<u8>, ElfError> {
     // A length that the file does not have is not worth taking memory for.
     if len as u64 > file.metadata()?.len() {
         return Err(ElfError::Malformed("sizes"));
@@ -308,7 +331,7 @@ mod tests {
     fn visit_everything(file: File) -> usize {
         let Ok(elf) = ElfFile::open(file) else { return 0 };
         let mut count = 0;
-        elf.symbols(|_, _| {
+        elf.symbols(Tables::Both, |_, _| {
             count += 1;
             ControlFlow::Continue(())
         });
@@ -316,6 +339,7 @@ mod tests {
             let _ = elf.contents(section);
         }
         let _ = elf.bias(0x1000, 0);
+        let _ = elf.slots(&["malloc", "free"]);
         count
     }
 

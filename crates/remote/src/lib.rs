@@ -15,6 +15,7 @@ mod live;
 mod modules;
 mod page_states;
 mod reading;
+mod relocations;
 mod sys;
 mod transfer;
 mod zero_page;

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slackwater_base::{Addr, Range};
-use slackwater_memory::{FileId, Kind, Mapping, Symbols};
+use slackwater_memory::{Bindings, FileId, Kind, Mapping, Symbols};
 
 use crate::backing::open_file;
-use crate::elf::{ElfFile, Section, Symbol};
+use crate::elf::{ElfFile, Section, Symbol, Tables};
 use crate::{ElfError, Live};
 
 /// Most bytes of a file that is handed out whole.
@@ -71,8 +71,12 @@ impl Module {
 
     /// Where its first dynamic or static symbol `name` lies in the target.
     pub fn symbol(&self, name: &str) -> Option<Range> {
+        self.symbol_among(Tables::Both, name)
+    }
+
+    fn symbol_among(&self, tables: Tables, name: &str) -> Option<Range> {
         let mut found: Option<Symbol> = None;
-        self.elf.symbols(|candidate, symbol| {
+        self.elf.symbols(tables, |candidate, symbol| {
             if candidate != name.as_bytes() {
                 return ControlFlow::Continue(());
             }
@@ -184,5 +188,17 @@ impl Symbols for Live {
         let found = self.module(file).and_then(|module| module.symbol(name));
         cache.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found);
         found
+    }
+}
+
+impl Bindings for Live {
+    fn offered(&self, file: FileId, name: &str) -> Option<Range> {
+        self.module(file)?.symbol_among(Tables::Dynamic, name)
+    }
+
+    fn slots(&self, file: FileId, names: &[&str]) -> Vec<(usize, Addr)> {
+        let Some(module) = self.module(file) else { return Vec::new() };
+        let place = |(name, address)| (name, module.place(address, 8).start);
+        module.elf.slots(names).into_iter().map(place).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::thread::CapabilitySet;
 use slackwater_base::{Addr, Pid, Range};
-use slackwater_memory::{Memory, Symbols};
+use slackwater_memory::{Bindings, Memory, MemoryExt, Symbols};
 use slackwater_procfs::Root;
 use slackwater_remote::{Live, Module};
 use slackwater_testkit::{Linking, Program, Target};
@@ -142,5 +142,49 @@ fn fault_09_libraries_of_another_root_are_found_by_name_below_it() {
             live.modules().iter().find_map(|module| module.symbol("malloc_trim")).map(|found| found.start)
         });
         assert_eq!(found, Some(expected), "glibc {:?}", root.glibc());
+    }
+}
+
+/// Calls `malloc`, keeps a pointer to `free` in its data, and says where `getenv` of the C library is.
+const IMPORTS: &str = r#"
+#include "planted.h"
+void (*volatile kept)(void *) = free;
+int main(void) {
+    kept(malloc(10));
+    ready("%p %p %p", dlsym(RTLD_NEXT, "malloc"), dlsym(RTLD_NEXT, "free"), (void *)&kept);
+    serve();
+}
+"#;
+
+#[test]
+fn imported_functions_are_kept_where_the_loader_put_them() {
+    let source = format!("#define _GNU_SOURCE\n#include <dlfcn.h>\n{IMPORTS}");
+    // Bound at once, bound at the first call, and at a fixed address with stubs of its own.
+    for (name, linking, flag) in [
+        ("bound_now", Linking::Dynamic, "-Wl,-z,now"),
+        ("bound_late", Linking::Dynamic, "-Wl,-z,lazy"),
+        ("bound_fixed", Linking::DynamicFixed, "-Wl,-z,lazy"),
+    ] {
+        let program = Program::c_linked(name, &source, linking, &[flag]).unwrap();
+        let target = program.spawn().unwrap();
+        let [malloc, free, kept] = target.greeting_numbers()[..] else { panic!("three addresses") };
+        let live = open(&target);
+        let executable = module(&live, program.executable());
+        let slots = live.slots(executable.file, &["free", "no_such_function", "malloc"]);
+        let held = |name: usize| {
+            let slots = slots.iter().filter(move |slot| slot.0 == name);
+            slots.map(|slot| live.read_u64(slot.1).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(held(2), [malloc], "{name}: {slots:?}");
+        assert!(held(0).contains(&free), "{name}: {slots:?}");
+        assert!(held(1).is_empty(), "{name}: {slots:?}");
+        assert!(slots.contains(&(0, Addr(kept))), "{name}: {slots:?}");
+
+        let libc = live.modules().into_iter().find(|module| module.symbol("malloc_trim").is_some()).unwrap();
+        assert_eq!(live.offered(libc.file, "malloc").unwrap().start, Addr(malloc));
+        // Linked against, not offered.
+        assert_eq!(live.offered(executable.file, "malloc"), None, "{name}");
+        assert_eq!(live.offered(executable.file, "main"), None, "{name}");
+        assert!(live.symbol(executable.file, "main").is_some(), "{name}");
     }
 }

@@ -4,5 +4,6 @@
 //! variables and file modes come in as values, changes and verdicts come out.
 
 mod catalogue;
+pub mod settings;
 
 pub use catalogue::{Allocator, Distribution, LIBRARY_FOLDERS, Package, allocator_of_library};

@@ -6,11 +6,13 @@
 //!
 //! Must never know: what the numbers mean, how memory is read.
 
+mod below_root;
 mod error;
 mod parse;
 mod process;
 mod root;
 
+pub use below_root::{Named, NamedFile};
 pub use error::ProcError;
 pub use parse::cgroup::{CgroupVersion, Membership, MemoryGroup, MemoryUsage};
 pub use parse::lines::Lines;

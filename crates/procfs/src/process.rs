@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use slackwater_base::{Pid, Tid};
 use slackwater_memory::Mapping;
 
+use crate::parse::auxv;
 use crate::{
     MapsError, Membership, MemoryGroup, Mounts, ProcError, Root, SmapsReader, Stat, State, Status, Syscall,
     Usage,
@@ -284,6 +285,41 @@ impl Process {
             let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
             Some(OsString::from_vec(value.to_vec()))
         }))
+    }
+
+    /// The variables of the environment that it was started with whose names begin with one of
+    /// `prefixes`, in order; `None` when a title has been written over them all.
+    ///
+    /// Never all: environments hold secrets.
+    ///
+    /// # Errors
+    /// As [`Process::open`].
+    pub fn environment_like(
+        &self,
+        prefixes: &[&str],
+    ) -> Result<Option<Vec<(OsString, OsString)>>, ProcError> {
+        let bytes = self.read("environ", ARGUMENT_BYTES)?;
+        let entries = bytes.split(|byte| *byte == 0).filter_map(|entry| {
+            let equals = entry.iter().position(|byte| *byte == b'=')?;
+            Some((&entry[..equals], &entry[equals + 1..]))
+        });
+        let mut entries = entries.peekable();
+        if entries.peek().is_none() && !bytes.is_empty() {
+            return Ok(None);
+        }
+        let is_wanted = |name: &[u8]| prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()));
+        let owned = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        let wanted = entries.filter(|(name, _)| is_wanted(name));
+        Ok(Some(wanted.map(|(name, value)| (owned(name), owned(value))).collect()))
+    }
+
+    /// Whether it was started with more rights than its caller has, so that its loader ignores what the
+    /// environment asks for; `None` when the kernel does not say.
+    ///
+    /// # Errors
+    /// As [`Process::open`].
+    pub fn is_secure(&self) -> Result<Option<bool>, ProcError> {
+        Ok(auxv::is_secure(&self.read("auxv", SMALL_BYTES)?))
     }
 
     /// The program it runs, as its mount namespace names it, without the ` (deleted)` mark.

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use slackwater_base::{Pid, Tid};
 use slackwater_memory::Kind;
-use slackwater_procfs::{ProcError, Root, State, Syscall};
+use slackwater_procfs::{Named, ProcError, Root, State, Syscall};
 
 const STAT_TAIL: &str = "1 7 7 0 -1 4194304 101 0 3 0 7 8 0 0 20 0 2 0 9876 1 2 3 4 5 140000 0";
 
@@ -56,6 +56,10 @@ fn a_planted_process_is_read_whole() {
     assert_eq!(process.command_line().unwrap(), ["gunicorn", "app:app", ""]);
     assert_eq!(process.environment_variable("MALLOC_ARENA_MAX").unwrap(), Some("2".into()));
     assert_eq!(process.environment_variable("MALLOC_ARENA").unwrap(), None);
+    let like = |prefixes: &[&str]| process.environment_like(prefixes).unwrap();
+    let expected = [("MALLOC_ARENA_MAX".into(), "2".into()), ("MALLOC_ARENA_MAX_NOT".into(), "3".into())];
+    assert_eq!(like(&["LD_PRELOAD", "MALLOC_"]), Some(expected.to_vec()));
+    assert_eq!(like(&[]), Some(Vec::new()));
     assert_eq!(process.cgroups().unwrap().unified, Some("/web".into()));
     assert_eq!(process.tasks().unwrap(), [Tid(7), Tid(9)]);
     assert_eq!(process.task_status(Tid(9)).unwrap().name, "worker");
@@ -63,6 +67,60 @@ fn a_planted_process_is_read_whole() {
     assert!(matches!(process.task_status(Tid(10)), Err(ProcError::Missing { .. })));
     assert!(matches!(root.process(Pid(12)), Err(ProcError::Parse { .. })));
     assert!(matches!(root.process(Pid(8)), Err(ProcError::Gone { pid: Pid(8) })));
+}
+
+#[test]
+fn an_environment_under_a_title_is_not_an_empty_one() {
+    let tree = tempfile::tempdir().unwrap();
+    let stat = format!("7 (x) S {STAT_TAIL}");
+    plant(tree.path(), 7, &[("stat", stat.as_bytes()), ("environ", b"web: worker\0\0\0")]);
+    plant(tree.path(), 8, &[("stat", stat.as_bytes()), ("environ", b"")]);
+    let like = |pid| Root::at(tree.path()).process(Pid(pid)).unwrap().environment_like(&["LD_"]).unwrap();
+    assert_eq!((like(7), like(8)), (None, Some(Vec::new())));
+}
+
+#[test]
+fn names_are_followed_below_the_root_of_the_process_and_not_out_of_it() {
+    let tree = tempfile::tempdir().unwrap();
+    let stat = format!("7 (x) S {STAT_TAIL}");
+    plant(
+        tree.path(),
+        7,
+        &[("stat", stat.as_bytes()), ("root/lib/real.so", b"\x7fELF"), ("root/etc/passwd", b"ours")],
+    );
+    let root = tree.path().join("7/root");
+    std::os::unix::fs::symlink("/etc/passwd", root.join("lib/link.so")).unwrap();
+    std::os::unix::fs::symlink("narenas:1", root.join("etc/malloc.conf")).unwrap();
+    std::os::unix::fs::symlink("loop", root.join("lib/loop")).unwrap();
+    let pipe = root.join("lib/pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+
+    let process = Root::at(tree.path()).process(Pid(7)).unwrap();
+    let named = |path: &str| process.named(Path::new(path)).unwrap();
+    let content = |path: &str| {
+        let Named::File(file) = named(path) else { panic!("{path} is a file") };
+        std::io::read_to_string(file.opened.unwrap()).unwrap()
+    };
+    assert_eq!(content("/lib/real.so"), "\x7fELF");
+    // A link, and dots, stay below the root.
+    assert_eq!(content("/lib/link.so"), "ours");
+    assert_eq!(content("/../../../etc/passwd"), "ours");
+    assert!(matches!(named("/lib/pipe"), Named::Other));
+    assert!(matches!(named("/lib"), Named::Other));
+    for missing in ["/lib/none.so", "/lib/real.so/x", "/lib/loop", "relative.so"] {
+        assert!(matches!(named(missing), Named::Missing), "{missing}");
+    }
+    let link = |path: &str| process.link_named(Path::new(path)).unwrap();
+    assert_eq!(link("/etc/malloc.conf"), Some("narenas:1".into()));
+    assert_eq!((link("/etc/passwd"), link("/etc/none")), (None, None));
+
+    fs::set_permissions(root.join("lib/real.so"), std::os::unix::fs::PermissionsExt::from_mode(0o640))
+        .unwrap();
+    let Named::File(file) = named("/lib/real.so") else { panic!("a file") };
+    let (owner, group) = (file.uid, file.gid);
+    let readable = |uid, gid| file.is_readable_by(uid, gid);
+    assert!(readable(owner, 12345) && readable(12345, group) && !readable(12345, 12345) && readable(0, 1));
 }
 
 #[test]

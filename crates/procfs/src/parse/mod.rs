@@ -1,5 +1,6 @@
 //! The formats of /proc, one file each. Pure: bytes in, values out.
 
+pub(crate) mod auxv;
 pub(crate) mod cgroup;
 pub(crate) mod field;
 pub(crate) mod lines;

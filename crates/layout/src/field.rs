@@ -65,7 +65,7 @@ macro_rules! scalars {
     };
 }
 
-scalars!(u8, u16, u32, i32, u64);
+scalars!(u8, u16, u32, i32, u64, i64);
 
 impl Scalar for Addr {
     fn from_le(bytes: &[u8]) -> Option<Self> {

@@ -18,6 +18,10 @@
 
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 
+mod snapshot;
+
+pub use snapshot::{BlockError, Choice, Governor, Lossy, Settings, Snapshot, Statistics, Text};
+
 /// The symbol of the block in the library's dynamic symbol table.
 pub const SYMBOL: &str = "slackwater_block";
 

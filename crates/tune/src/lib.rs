@@ -4,6 +4,8 @@
 //! variables and file modes come in as values, changes and verdicts come out.
 
 mod catalogue;
+pub mod environment;
+pub mod presets;
 pub mod settings;
 
 pub use catalogue::{Allocator, Distribution, LIBRARY_FOLDERS, Package, allocator_of_library};

@@ -9,6 +9,7 @@
 pub mod cpython;
 mod field;
 pub mod glibc;
+pub mod jemalloc;
 pub mod slackwater;
 
 pub use field::{Field, Scalar};

@@ -117,6 +117,12 @@ impl Settings {
         Lossy(self.options.bytes())
     }
 
+    /// The value of the option `name` that was given last.
+    pub fn option(&self, name: &str) -> Option<Lossy<'_>> {
+        let mut options = self.options.bytes().rsplit(|&byte| byte == b',');
+        options.find_map(|option| option.strip_prefix(name.as_bytes())?.strip_prefix(b":")).map(Lossy)
+    }
+
     /// Those of them that the user gave; empty when there are none.
     pub fn user_options(&self) -> Lossy<'_> {
         Lossy(self.options.bytes().get(self.user_start as usize..).unwrap_or_default())
@@ -346,6 +352,8 @@ mod tests {
         assert_eq!(snapshot.settings.dirty_decay_ms, -1);
         assert_eq!(snapshot.settings.options().to_string(), "narenas:1,thp:\u{fffd}");
         assert_eq!(snapshot.settings.user_options().to_string(), "thp:\u{fffd}");
+        let option = |name| snapshot.settings.option(name).map(|value| value.to_string());
+        assert_eq!((option("narenas"), option("nar")), (Some("1".to_owned()), None));
         assert_eq!(snapshot.governor.state, Some(GovernorState::Idle));
         assert_eq!(snapshot.served_bytes, 9);
     }

@@ -5,7 +5,12 @@
 
 mod catalogue;
 pub mod environment;
+mod identity;
+pub mod library;
 pub mod presets;
+pub mod program;
 pub mod settings;
 
 pub use catalogue::{Allocator, Distribution, LIBRARY_FOLDERS, Package, allocator_of_library};
+/// Reads a file piece by piece, for [`program`] and [`library`].
+pub use object::ReadCache;

@@ -70,7 +70,7 @@ pub(super) const OPTIONS: &[Setting] = &[
     everyday("confirm_conf", Kind::Switch, "print every option at start"),
     everyday("abort_conf", Kind::Switch, "refuse to start when an option is wrong"),
     option("abort", Kind::Switch, "abort on most warnings"),
-    option("cache_oblivious", Kind::Switch, "spread large blocks over cache lines, a page each"),
+    new("cache_oblivious", Kind::Switch, "spread large blocks over cache lines, a page each"),
     option("trust_madvise", Kind::Switch, "believe that MADV_DONTNEED zeroes pages"),
     option("dss", Kind::OneOf(&["disabled", "primary", "secondary"]), "use sbrk beside mmap"),
     option("narenas_ratio", Kind::Decimal { most: 1024.0 }, "arenas for each processor"),

@@ -1,4 +1,4 @@
-//! What allocators hold: walks of glibc malloc and pymalloc over someone else's memory.
+//! What allocators hold: walks of glibc malloc, pymalloc and our jemalloc over someone else's memory.
 //!
 //! Invariant: pure. A walk sees a [`slackwater_memory::Memory`] and returns a [`Heap`] whose books
 //! balance, or a gap: never a guess. Every loop is bounded, every pointer the target chose is
@@ -7,6 +7,7 @@
 //! Must never know: whether the memory is live or a core file, Python objects.
 
 pub mod glibc;
+pub mod jemalloc;
 mod map;
 pub mod pymalloc;
 

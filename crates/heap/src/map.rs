@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use slackwater_base::{Addr, Ledger, PinnedBy, Range, Resident};
+use slackwater_base::{Addr, Ledger, PinnedBy, Range, Resident, words};
 
 /// An allocator whose books can be read from outside.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +16,11 @@ pub enum Allocator {
     },
     /// CPython's allocator for objects up to 512 bytes.
     Pymalloc,
+    /// Slackwater's library: jemalloc inside.
+    Slackwater {
+        /// The library's own version.
+        library: String,
+    },
 }
 
 /// A glibc release, like 2.36.
@@ -60,23 +65,26 @@ pub struct Blocks {
     pub bytes: u64,
 }
 
-/// What an arena is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum ArenaKind {
-    /// glibc's main arena, on the program break.
-    Main,
-    /// A glibc arena of threads, in heaps of its own.
-    Secondary,
-    /// glibc's chunks with a map of their own, all together.
-    Mapped,
-    /// A pymalloc arena.
-    Pymalloc,
+words! {
+    /// What an arena is.
+    ArenaKind {
+        /// glibc's main arena, on the program break.
+        Main = "main",
+        /// A glibc arena of threads, in heaps of its own.
+        Secondary = "secondary",
+        /// glibc's chunks with a map of their own, all together.
+        Mapped = "mapped",
+        /// A pymalloc arena.
+        Pymalloc = "pymalloc",
+        /// A jemalloc arena.
+        Jemalloc = "jemalloc",
+    }
 }
 
 /// One arena's books.
 #[derive(Clone, Debug)]
 pub struct Arena {
-    /// Where its state (glibc) or its first byte (pymalloc) lies; for mapped chunks glibc's settings.
+    /// Where its state (glibc, jemalloc) or its first byte (pymalloc) lies; for mapped chunks glibc's settings.
     pub addr: Addr,
     /// What it is.
     pub kind: ArenaKind,

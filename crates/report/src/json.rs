@@ -89,6 +89,7 @@ fn heap(report: &HeapReport) -> Value {
             }),
         ),
         Allocator::Pymalloc => ("pymalloc", Value::Null),
+        Allocator::Slackwater { .. } => ("slackwater", Value::Null),
     };
     json!({
         "allocator": name,
@@ -110,12 +111,7 @@ fn heap(report: &HeapReport) -> Value {
 fn arena(arena: &Arena) -> Value {
     json!({
         "address": format!("{:#x}", arena.addr.get()),
-        "kind": match arena.kind {
-            ArenaKind::Main => "main",
-            ArenaKind::Secondary => "secondary",
-            ArenaKind::Mapped => "mapped",
-            ArenaKind::Pymalloc => "pymalloc",
-        },
+        "kind": arena.kind.key(),
         "mapped_bytes": arena.mapped_bytes,
         "resident_bytes": arena.ledger.total().process,
         "live_bytes": arena.ledger.live().process,

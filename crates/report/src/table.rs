@@ -168,7 +168,7 @@ fn malloc_arenas(diagnosis: &Diagnosis) -> usize {
         .iter()
         .flat_map(|process| &process.heaps)
         .flat_map(|report| &report.heap.arenas)
-        .filter(|arena| matches!(arena.kind, ArenaKind::Main | ArenaKind::Secondary))
+        .filter(|arena| matches!(arena.kind, ArenaKind::Main | ArenaKind::Secondary | ArenaKind::Jemalloc))
         .count()
 }
 
@@ -214,21 +214,16 @@ fn heap(heap: &Heap) -> String {
             if settings.dynamic { "" } else { " (fixed)" },
         ),
         Allocator::Pymalloc => format!("pymalloc: {} arenas", heap.arenas.len()),
+        Allocator::Slackwater { library } => {
+            format!("slackwater {} (jemalloc): {} arenas", visible(library), heap.arenas.len())
+        }
     };
     let mut out = format!("  {title}\n");
     let mut rows: Vec<Vec<String>> = heap
         .arenas
         .iter()
         .filter(|arena| arena.kind != ArenaKind::Pymalloc)
-        .map(|arena| {
-            let name = match arena.kind {
-                ArenaKind::Main => "main",
-                ArenaKind::Secondary => "secondary",
-                ArenaKind::Mapped => "mapped",
-                ArenaKind::Pymalloc => "pymalloc",
-            };
-            heap_row(name, &arena.ledger, arena.live.count, arena.retries)
-        })
+        .map(|arena| heap_row(arena.kind.key(), &arena.ledger, arena.live.count, arena.retries))
         .collect();
     if rows.len() != 1 {
         rows.push(heap_row(

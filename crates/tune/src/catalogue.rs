@@ -1,7 +1,13 @@
 //! The allocators that a service can be started on: where distributions keep them, what their packages
 //! are called, and by which environment variable they take settings.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
 use slackwater_base::words;
+
+use crate::nearest::nearest;
 
 words! {
     /// An allocator that is known by name.
@@ -30,6 +36,49 @@ words! {
         Rhel = "rhel",
         /// Alpine, whose C library is musl.
         Alpine = "alpine",
+    }
+}
+
+/// What a service shall run on: an allocator by its name, or a library by its path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// By name; its library is to be found.
+    Known(Allocator),
+    /// By path, which has a slash in it.
+    Library(PathBuf),
+}
+
+/// Why a word chooses nothing.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("there is no allocator '{word}'; {}", match nearest {
+    Some(nearest) => format!("did you mean {nearest}?"),
+    None => "a library is named by a path with a slash".to_owned(),
+})]
+pub struct ChoiceError {
+    word: String,
+    nearest: Option<&'static str>,
+}
+
+impl Choice {
+    /// What `word` chooses.
+    pub fn of(word: &OsStr) -> Result<Self, ChoiceError> {
+        if let Some(&allocator) = Allocator::ALL.iter().find(|allocator| word == allocator.key()) {
+            return Ok(Self::Known(allocator));
+        }
+        if word.as_bytes().contains(&b'/') {
+            return Ok(Self::Library(word.into()));
+        }
+        let word = word.to_string_lossy().into_owned();
+        let nearest = nearest(&word, Allocator::ALL.iter().map(|allocator| allocator.key()));
+        Err(ChoiceError { word, nearest })
+    }
+
+    /// The allocator, as far as its name or its library's tells.
+    pub fn allocator(&self) -> Option<Allocator> {
+        match self {
+            Self::Known(allocator) => Some(*allocator),
+            Self::Library(path) => allocator_of_library(path.as_os_str().as_bytes()),
+        }
     }
 }
 
@@ -176,6 +225,17 @@ mod tests {
         assert_eq!(of("/opt/libjemallocator.so"), None);
         assert_eq!(of("/opt/libjemalloc/notes"), None);
         assert_eq!(of(""), None);
+    }
+
+    #[test]
+    fn a_choice_is_a_name_or_a_path() {
+        let of = |word: &str| Choice::of(OsStr::new(word)).map_err(|error| error.to_string());
+        assert_eq!(of("jemalloc"), Ok(Choice::Known(Allocator::Jemalloc)));
+        assert_eq!(of("./libjemalloc.so"), Ok(Choice::Library("./libjemalloc.so".into())));
+        assert_eq!(of("./libjemalloc.so").unwrap().allocator(), Some(Allocator::Jemalloc));
+        assert_eq!(of("/opt/mine.so").unwrap().allocator(), None);
+        assert!(of("jemaloc").unwrap_err().contains("did you mean jemalloc?"));
+        assert!(of("libjemalloc.so.2").unwrap_err().contains("a path with a slash"));
     }
 
     #[test]

@@ -5,12 +5,16 @@
 
 mod catalogue;
 pub mod environment;
+pub mod hazards;
 mod identity;
 pub mod library;
+mod nearest;
 pub mod presets;
 pub mod program;
 pub mod settings;
 
-pub use catalogue::{Allocator, Distribution, LIBRARY_FOLDERS, Package, allocator_of_library};
+pub use catalogue::{
+    Allocator, Choice, ChoiceError, Distribution, LIBRARY_FOLDERS, Package, allocator_of_library,
+};
 /// Reads a file piece by piece, for [`program`] and [`library`].
 pub use object::ReadCache;

@@ -6,14 +6,13 @@
 mod glibc;
 mod jemalloc;
 mod mimalloc;
-mod nearest;
 mod slackwater;
 mod tcmalloc;
 mod value;
 
 pub use self::value::Kind;
 
-use crate::Allocator;
+use crate::{Allocator, nearest as slips};
 
 /// Something that an allocator can be told.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -126,8 +125,8 @@ pub fn find(allocator: Allocator, key: &str) -> Option<&'static Setting> {
 
 /// The key of `allocator` that `key` is most likely a slip of.
 pub fn nearest(allocator: Allocator, key: &str) -> Option<&'static str> {
-    let of_keys = nearest::nearest(key, settings(allocator).map(|setting| setting.key));
-    of_keys.or_else(|| nearest::nearest(key, settings(allocator).filter_map(Setting::variable)))
+    let of_keys = slips::nearest(key, settings(allocator).map(|setting| setting.key));
+    of_keys.or_else(|| slips::nearest(key, settings(allocator).filter_map(Setting::variable)))
 }
 
 /// What `KEY=VALUE` assigns.

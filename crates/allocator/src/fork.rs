@@ -1,0 +1,29 @@
+//! What runs around each fork.
+//!
+//! jemalloc takes and resets its own locks by handlers that it registers at its first allocation. Ours
+//! are registered by the constructor, later: libc runs the child's handlers in the order of
+//! registration, so in ours jemalloc serves again. A `vfork` or a raw `clone` runs no handler; such a
+//! child has no governor, and nothing here that could stop it.
+//!
+//! Invariant: what the parent's threads were doing to our state at that moment does not matter in the
+//! child: the governor's state is on its own stack, and the block is opened again.
+
+use crate::{block, governor, mallctl, sys};
+
+/// From now on.
+pub(crate) fn watch() {
+    sys::at_fork(nothing, nothing, in_child);
+}
+
+extern "C" fn nothing() {}
+
+extern "C" fn in_child() {
+    block::after_fork();
+    // jemalloc forgets at fork that it had background threads. Who asked for them wants them here too.
+    if mallctl::names::OPT_BACKGROUND_THREAD.read() == Some(1)
+        && let Some(background_thread) = mallctl::names::BACKGROUND_THREAD.resolve()
+    {
+        background_thread.write(1);
+    }
+    governor::start_again();
+}

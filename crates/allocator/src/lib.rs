@@ -1,0 +1,41 @@
+//! `libslackwater_alloc.so`: jemalloc, unmodified, as the malloc of a whole process, with defaults that
+//! give memory back, a governor that purges when the process has nothing better to do, and both of them
+//! alive in every forked child.
+//!
+//! ```text
+//! program ── malloc, free ... ─▶ shims ──────────▶ jemalloc ◀── mallctl ── governor ─▶ block
+//!            malloc_trim, mallinfo ▶ memory_info ──▶                          ▲           ▲
+//! loader ─── constructor ─▶ start ── options, fork, children ─────────────────┘     read from outside
+//! ```
+//!
+//! Invariants: no standard library, no memory but jemalloc's and the stack's, no panic that could reach
+//! the program, no file written, no signal used. A request never waits for the governor longer than it
+//! would for jemalloc's own statistics. Where something cannot be known or started, the process runs on
+//! as it would have with plain jemalloc.
+//!
+//! Must never know: what the governor's numbers mean (`control` decides), who reads the block.
+#![cfg_attr(not(test), no_std)]
+
+// Profiles that unwind (dev, test) borrow the panic handler of the standard library; the `library`
+// profile, in which this is shipped, links none of it.
+#[cfg(all(not(test), not(panic = "abort")))]
+extern crate std;
+
+mod block;
+mod cgroup;
+mod fork;
+mod governor;
+mod mallctl;
+mod memory_info;
+mod options;
+mod processors;
+mod program;
+#[cfg(not(test))]
+mod shims;
+mod start;
+mod statistics;
+mod sys;
+
+/// What the library profile needs in place of the standard library's.
+#[cfg(all(not(test), panic = "abort"))]
+mod runtime;

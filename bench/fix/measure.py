@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Services under load with every allocator one might preload: processor time, latency, memory.
+
+Each trial starts the service afresh under one arm, loads it in rounds and lets it idle after each. Within
+a repetition every arm has its turn, in random order, and ratios are of trials of the same repetition.
+One service is loaded at a time; others idle meanwhile, which costs nothing and saves most of the wait.
+
+Claims, on all services: idle RSS lowest or within 5 % of the lowest, CPU at most 1.03 of glibc's, peak
+at most 1.03 of glibc's, and the second round ends where the first did. On the bursty one: idle at most
+1.25 of the floor and 0.2 of the recipe's, CPU at most glibc's, peak at most 0.6 of glibc's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import queue
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import compare
+import tables
+from arms import ARMS, Arm, named
+from catalogue import CATALOGUE, Service
+from trial import FIX, Plan, Void, floor_bytes, trial
+
+from bench import PYTHON
+
+ATTEMPTS = 3
+
+
+def main() -> None:
+    args = arguments()
+    # Ends through the code that stops the services.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    make_venv()
+    services = [service for service in CATALOGUE if service.name in args.service]
+    arms = named(args.arm)
+    for arm in arms:
+        arm.environment()  # a missing library is said before anything is measured
+    plan = Plan(args.rounds, args.idle, threading.Lock())
+    results = measure(services, arms, args, plan)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(results) + "\n")
+    tables.show(results, [arm.name for arm in arms])
+    print(f"\nAll trials: {args.output}", file=sys.stderr)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [service.name for service in CATALOGUE]
+    parser.add_argument("-s", "--service", action="append", choices=names, help="only this one; repeatable")
+    parser.add_argument("-a", "--arm", action="append", help="only this one; repeatable; see arms.py")
+    parser.add_argument("-n", "--repetitions", type=int, default=5)
+    parser.add_argument("-r", "--rounds", type=int, default=2)
+    parser.add_argument("--idle", type=float, default=4.0, help="seconds of idling after a round")
+    parser.add_argument("--lanes", type=int, default=4, help="services that are up at a time")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of the arms")
+    parser.add_argument("-o", "--output", type=Path, default=FIX / ".cache/fix.json")
+    args = parser.parse_args()
+    args.service = args.service or names
+    args.arm = args.arm or [arm.name for arm in ARMS]
+    return args
+
+
+def measure(services: list[Service], arms: list[Arm], args: argparse.Namespace, plan: Plan) -> dict:
+    dice = random.Random(args.seed)
+    jobs: queue.SimpleQueue = queue.SimpleQueue()
+    for service, repetition in itertools.product(services, range(args.repetitions)):
+        for arm in dice.sample(arms, len(arms)):
+            jobs.put((service, arm, repetition))
+    n_jobs, trials, voided, failures = jobs.qsize(), [], [], []
+    began = time.monotonic()
+
+    def lane() -> None:
+        while not failures:
+            try:
+                service, arm, repetition = jobs.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                done = attempt(service, arm, plan, voided)
+            except Exception as error:  # told by the main thread; the other lanes stop
+                failures.append(error)
+                return
+            trials.append({**done, "repetition": repetition})
+            note = f"{len(trials)}/{n_jobs} {service.name}, {arm.name}, {time.monotonic() - began:.0f} s"
+            print(f"  {note:60}", end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+
+    floors = {service.name: floor_bytes(service, named(["glibc"])[0], plan) for service in services}
+    lanes = [threading.Thread(target=lane) for _ in range(args.lanes)]
+    for thread in lanes:
+        thread.start()
+    try:
+        for thread in lanes:
+            thread.join()
+    except KeyboardInterrupt:
+        failures.append("stopped")
+        raise SystemExit("stopping, when the trials under way have ended") from None
+    print(file=sys.stderr)
+    if failures:
+        raise SystemExit(f"error: {failures[0]}")
+    compare.check_answers(trials)
+    return {"floors": floors, "trials": trials, "void": voided, "arms": {arm.name: arm.what for arm in arms}}
+
+
+def attempt(service: Service, arm: Arm, plan: Plan, voided: list[str]) -> dict:
+    for _ in range(ATTEMPTS):
+        try:
+            return trial(service, arm, plan)
+        except Void as reason:
+            voided.append(f"{service.name}, {arm.name}: {reason}")
+            print(f"\nvoid: {voided[-1]}", file=sys.stderr)
+    raise Void(voided[-1])
+
+
+def make_venv() -> None:
+    """The services' virtual environment, with exactly what requirements.txt lists."""
+    wanted = (FIX / "requirements.txt").read_text()
+    stamp = FIX / ".venv/installed.txt"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print("virtual environment in bench/fix/.venv, packages from PyPI", file=sys.stderr)
+    subprocess.run([PYTHON, "-m", "venv", "--clear", FIX / ".venv"], check=True)
+    install = [FIX / ".venv/bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "-r", FIX / "requirements.txt"], check=True)
+    stamp.write_text(wanted)
+
+
+if __name__ == "__main__":
+    main()

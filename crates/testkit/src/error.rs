@@ -24,6 +24,12 @@ pub enum TestkitError {
         /// The compiler's own words.
         diagnostics: String,
     },
+    /// The allocator library has not been built.
+    #[error("there is no {path}; build it: cargo build --profile library -p slackwater-allocator")]
+    NoLibrary {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The program, or the compiler, could not be started at all.
     #[error("cannot start {program}")]
     Start {

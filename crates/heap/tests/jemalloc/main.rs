@@ -1,0 +1,6 @@
+//! The walk over our library's heap held against jemalloc's own figures, on real processes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may as well end")]
+
+mod books;
+mod held;
+mod purge;

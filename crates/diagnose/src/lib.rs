@@ -14,6 +14,7 @@ mod growth;
 mod model;
 mod rules;
 mod service;
+pub mod serving;
 pub mod thresholds;
 mod xray;
 

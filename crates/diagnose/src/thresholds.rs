@@ -101,3 +101,8 @@ pub const FRAMES_SHARE: f64 = 0.5;
 
 /// A process that makes up this share of the service's growth is named.
 pub const CULPRIT_SHARE: f64 = 0.6;
+
+// ---- verifying -------------------------------------------------------------------------------
+
+/// From this share of its limit on, a memory cgroup is close to it.
+pub const LIMIT_NEAR_SHARE: f64 = 0.9;

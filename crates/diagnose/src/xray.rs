@@ -19,6 +19,8 @@ use slackwater_procfs::{ProcError, Process};
 use crate::service::Member;
 use crate::{HeapReport, Jemalloc, Malloc, MallocKind, ProcessReport, PythonReport, Scope, Sharing};
 use figures::Figures;
+pub(crate) use heaps::objects;
+pub(crate) use malloc::{identify, kind_of_file};
 pub use survey::survey;
 
 /// Looks through the process `member` of a service. Where its memory turns out not to be readable,

@@ -30,6 +30,7 @@ mod mapped;
 mod marks;
 mod pages;
 mod params;
+mod settings;
 mod state;
 mod tally;
 mod threads;
@@ -38,4 +39,5 @@ mod view;
 mod walk;
 
 pub use error::GlibcError;
+pub use settings::settings;
 pub use walk::walk;

@@ -39,7 +39,8 @@ const CRATES: &[Crate] = &[
     only(&["libc", "tikv-jemalloc-sys"], on(2, "allocator", &["base", "control", "layout"])),
     on(3, "heap", &["base", "memory", "layout"]),
     on(3, "python", &["base", "memory", "layout"]),
-    on(3, "diagnose", &["base", "memory", "procfs", "capture", "heap", "python"]),
+    // What an allocator can be told is stated once, in `tune`.
+    on(3, "diagnose", &["base", "memory", "procfs", "capture", "heap", "python", "tune"]),
     // A diagnosis holds the heaps it was made from, and tables show their arenas.
     // Which malloc a service should run on, and how to start it so.
     on(3, "tune", &["base"]),

@@ -124,6 +124,21 @@ fn walk_python(
     Ok((Some(report(&interpreter, objects)), whole))
 }
 
+/// What serves Python's small objects; `None` where no Python runs, or none that we know.
+pub(crate) fn objects(
+    memory: &dyn Memory,
+    symbols: &dyn Symbols,
+    gaps: &mut Vec<Gap>,
+) -> Option<ObjectAllocator> {
+    match slackwater_python::find(memory, symbols) {
+        Ok(found) => found.map(|found| object_allocator(&found.value)),
+        Err(error) => {
+            gaps.push(Gap::new("python's allocator", with_source(&error)));
+            None
+        }
+    }
+}
+
 fn object_allocator(interpreter: &Interpreter) -> ObjectAllocator {
     match interpreter.domains.map(|domains| domains.obj.backend) {
         _ if interpreter.build.free_threaded => ObjectAllocator::Mimalloc,

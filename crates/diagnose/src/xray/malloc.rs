@@ -62,6 +62,12 @@ pub(crate) fn identify(memory: &dyn Memory, symbols: &dyn Symbols, executable: O
     }
 }
 
+/// The allocator that a mapped file is: by its name, or by what only one allocator exports.
+pub(crate) fn kind_of_file(symbols: &dyn Symbols, file: FileId, name: &str) -> Option<MallocKind> {
+    let named = NAMES.iter().find(|(start, _)| name.starts_with(start)).map(|&(_, kind)| kind);
+    named.or_else(|| exported(symbols, file))
+}
+
 fn exported(symbols: &dyn Symbols, file: FileId) -> Option<MallocKind> {
     symbols.symbol(file, "malloc")?;
     SYMBOLS.iter().find(|(name, _)| symbols.symbol(file, name).is_some()).map(|&(_, kind)| kind)

@@ -1,0 +1,146 @@
+//! The settings of the malloc that serves: read from its own data where we can, else as they were asked
+//! for.
+//!
+//! Invariant: a value that is only asked for is never said to be in force.
+
+use std::path::Path;
+
+use slackwater_base::Gap;
+use slackwater_heap::{GlibcSettings, GlibcVersion};
+use slackwater_memory::{FileId, Memory, Symbols};
+use slackwater_procfs::Process;
+
+use super::environment::Environment;
+use super::{Origin, Setting};
+use crate::MallocKind;
+
+/// The variable that a jemalloc reads: it bears the prefix of its functions.
+const CONF_VARIABLES: [(&str, &str); 3] =
+    [("mallctl", "MALLOC_CONF"), ("_rjem_mallctl", "_RJEM_MALLOC_CONF"), ("je_mallctl", "JE_MALLOC_CONF")];
+
+/// The variable that the jemalloc in `file` reads.
+pub(crate) fn conf_variable(symbols: &dyn Symbols, file: FileId) -> &'static str {
+    let known = |&(function, _): &(&str, &str)| symbols.symbol(file, function).is_some();
+    CONF_VARIABLES.into_iter().find(known).map_or("MALLOC_CONF", |(_, variable)| variable)
+}
+
+/// The `key:value` pairs of a jemalloc's configuration, in order. Words of another form are left out;
+/// jemalloc says so itself.
+pub(crate) fn parse_conf(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split(',').filter_map(|option| option.trim().split_once(':'))
+}
+
+/// What jemalloc is asked for: by the link that it reads as a file, then by its variable, which wins.
+pub(crate) fn of_jemalloc(process: &Process, environment: &Environment, variable: &str) -> Vec<Setting> {
+    let link = process.link_named(Path::new("/etc/malloc.conf")).ok().flatten();
+    let link = link.filter(|_| variable == "MALLOC_CONF");
+    let link = link.map(|target| target.to_string_lossy().into_owned()).unwrap_or_default();
+    let of_link = parse_conf(&link).map(|pair| setting(pair, Origin::System));
+    let asked = environment.get(variable).unwrap_or_default();
+    of_link.chain(parse_conf(asked).map(|pair| setting(pair, Origin::Environment))).collect()
+}
+
+fn setting((key, value): (&str, &str), origin: Origin) -> Setting {
+    Setting { key: key.to_owned(), value: value.to_owned(), origin }
+}
+
+/// What glibc works by at this moment.
+pub(crate) fn of_glibc(
+    memory: &dyn Memory,
+    release: &mut Option<GlibcVersion>,
+    gaps: &mut Vec<Gap>,
+) -> Vec<Setting> {
+    match slackwater_heap::glibc::settings(memory) {
+        Ok(Some((version, settings))) => {
+            *release = Some(version);
+            from_params(&settings)
+        }
+        Ok(None) => Vec::new(),
+        Err(error) => {
+            gaps.push(Gap::new("glibc's settings", error.to_string()));
+            Vec::new()
+        }
+    }
+}
+
+fn from_params(settings: &GlibcSettings) -> Vec<Setting> {
+    let setting = |key: &str, value: String| Setting { key: key.to_owned(), value, origin: Origin::InForce };
+    let arena_max = match settings.arena_max {
+        0 => "unset".to_owned(),
+        most => most.to_string(),
+    };
+    vec![
+        setting("arena_max", arena_max),
+        setting("trim_threshold", settings.trim_threshold.to_string()),
+        setting("mmap_threshold", settings.mmap_threshold.to_string()),
+        setting("dynamic_thresholds", settings.dynamic.to_string()),
+    ]
+}
+
+/// The variables that begin with `prefix`, for allocators that take one for each option.
+pub(crate) fn of_variables(environment: &Environment, prefix: &str) -> Vec<Setting> {
+    let own = environment.variables.iter().filter(|(name, _)| name.starts_with(prefix));
+    own.map(|(name, value)| setting((name, value), Origin::Environment)).collect()
+}
+
+/// What was asked for in the environment and speaks to `kind`: the variable it stands in, the setting
+/// and its value.
+pub(crate) fn asked_of(kind: MallocKind, environment: &Environment) -> Vec<(&str, &str, &str)> {
+    let mut asked = Vec::new();
+    for (name, value) in &environment.variables {
+        match (kind, name.as_str()) {
+            (MallocKind::Jemalloc | MallocKind::Slackwater, "MALLOC_CONF") => {
+                asked.extend(parse_conf(value).map(|(key, value)| (name.as_str(), key, value)));
+            }
+            (MallocKind::Glibc, "GLIBC_TUNABLES") => {
+                let tunables = value.split(':').filter_map(|one| one.split_once('='));
+                let of_malloc = tunables.filter(|(key, _)| key.starts_with("glibc.malloc."));
+                asked.extend(of_malloc.map(|(key, value)| (name.as_str(), key, value)));
+            }
+            (MallocKind::Glibc, "MALLOC_CONF") => {}
+            (MallocKind::Glibc, variable) if variable.starts_with("MALLOC_") => {
+                asked.push((name, name, value));
+            }
+            (MallocKind::Mimalloc, variable) if variable.starts_with("MIMALLOC_") => {
+                asked.push((name, name, value));
+            }
+            (MallocKind::Tcmalloc, variable) if variable.starts_with("TCMALLOC_") => {
+                asked.push((name, name, value));
+            }
+            (MallocKind::Slackwater, variable) if variable.starts_with("SLACKWATER_") => {
+                asked.push((name, name, value));
+            }
+            _ => {}
+        }
+    }
+    asked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_variable_speaks_to_one_allocator() {
+        let pairs = [
+            ("MALLOC_CONF", "narenas:1,dirty_decay_ms:0, bad"),
+            ("MALLOC_ARENAS_MAX", "2"),
+            ("GLIBC_TUNABLES", "glibc.malloc.arena_max=1:glibc.pthread.rseq=0"),
+            ("MIMALLOC_PURGE_DELAY", "0"),
+            ("TCMALLOC_RELEASE_RATE", "5"),
+            ("SLACKWATER_GOVERNOR", "off"),
+        ];
+        let variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let environment = Environment { variables, visible: true };
+        let check = |kind: MallocKind, expected: &[&str]| {
+            let keys: Vec<&str> = asked_of(kind, &environment).iter().map(|(_, key, _)| *key).collect();
+            assert_eq!(keys, expected, "{kind}");
+        };
+        check(MallocKind::Jemalloc, &["narenas", "dirty_decay_ms"]);
+        check(MallocKind::Glibc, &["MALLOC_ARENAS_MAX", "glibc.malloc.arena_max"]);
+        check(MallocKind::Mimalloc, &["MIMALLOC_PURGE_DELAY"]);
+        check(MallocKind::Tcmalloc, &["TCMALLOC_RELEASE_RATE"]);
+        check(MallocKind::Slackwater, &["narenas", "dirty_decay_ms", "SLACKWATER_GOVERNOR"]);
+        check(MallocKind::Musl, &[]);
+    }
+}

@@ -95,8 +95,11 @@ fn is_whole(report: &ProcessReport) -> bool {
     let has = |wanted: fn(&Allocator) -> bool| report.heaps.iter().any(|heap| wanted(&heap.heap.allocator));
     let pymalloc = report.python.as_ref().is_some_and(|python| python.objects == ObjectAllocator::Pymalloc);
     (!pymalloc || has(|allocator| matches!(allocator, Allocator::Pymalloc)))
-        && (report.malloc.kind != MallocKind::Glibc
-            || has(|allocator| matches!(allocator, Allocator::Glibc { .. })))
+        && match report.malloc.kind {
+            MallocKind::Glibc => has(|allocator| matches!(allocator, Allocator::Glibc { .. })),
+            MallocKind::Slackwater => has(|allocator| matches!(allocator, Allocator::Slackwater { .. })),
+            _ => true,
+        }
 }
 
 fn slopes(samples: &[Sample], pid: Option<Pid>, slopes: &mut Vec<Slope>) {
@@ -141,7 +144,7 @@ fn of_process(report: &ProcessReport, subject: Subject) -> u64 {
         Subject::Class(class) => report.ledger[class].process,
         Subject::LiveBlocks => live(|_| true),
         Subject::LivePython => live(|allocator| matches!(allocator, Allocator::Pymalloc)),
-        Subject::LiveUnsplit => live(|allocator| matches!(allocator, Allocator::Glibc { .. })),
+        Subject::LiveUnsplit => live(|allocator| !matches!(allocator, Allocator::Pymalloc)),
     }
 }
 

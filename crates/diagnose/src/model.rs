@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use slackwater_base::{Class, Gap, Ledger, Pid, PinnedBy, words};
+use slackwater_heap::jemalloc::{Snapshot, Statistics};
 use slackwater_heap::{GlibcVersion, Heap};
 
 use crate::{Finding, Kind};
@@ -109,6 +110,8 @@ pub struct ProcessReport {
     pub malloc: Malloc,
     /// What jemalloc was told and does, where it serves `malloc`.
     pub jemalloc: Option<Jemalloc>,
+    /// What our library says of itself, where it serves `malloc`.
+    pub slackwater: Option<Box<Snapshot>>,
     /// Threads it has.
     pub n_threads: u64,
     /// Resident bytes: the ledger's total. That is the kernel's figure, and more where pages came
@@ -241,6 +244,8 @@ pub struct Jemalloc {
     pub background_asked: bool,
     /// Background threads that run.
     pub background_threads: u64,
+    /// Its own statistics, where it was asked for them. Only entering the process can ask.
+    pub statistics: Option<Statistics>,
 }
 
 /// How the service's memory moved while it was watched.

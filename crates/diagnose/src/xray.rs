@@ -7,12 +7,14 @@ mod figures;
 mod heaps;
 mod ledger;
 mod malloc;
+mod slackwater;
 mod stacks;
 mod survey;
 
 use std::os::unix::ffi::OsStrExt;
 
 use slackwater_base::{Gap, Ledger, PinnedBy, Tid};
+use slackwater_heap::jemalloc::Snapshot;
 use slackwater_memory::{Memory, MemoryError, Symbols};
 use slackwater_procfs::{ProcError, Process};
 
@@ -51,6 +53,7 @@ pub fn xray(
     }
     let mut report = begin(process, member, &figures, &tids);
     report.jemalloc = jemalloc(process, &seen.malloc, &tids);
+    report.slackwater = slackwater::of_its_own(process, seen.block);
     report.python = seen.python;
     report.malloc = seen.malloc;
     report.rss_bytes = seen.ledger.total().process;
@@ -67,6 +70,7 @@ struct Seen {
     python: Option<PythonReport>,
     malloc: Malloc,
     heaps: Vec<HeapReport>,
+    block: Option<Snapshot>,
     ledger: Ledger,
 }
 
@@ -86,12 +90,12 @@ fn look(
 ) -> Result<Seen, MemoryError> {
     let found = heaps::walk(memory, symbols, tids, &mut malloc, gaps)?;
     let heaps = ledger::drop_overlapping(found.heaps, gaps);
-    let stacks = stacks::find(process, memory, tids);
+    let stacks = stacks::find(process, memory, tids, &slackwater::threads(process, tids));
     let parts =
         ledger::Parts { figures, heaps: &heaps, stacks: &stacks, unclaimed: found.unclaimed, sharing };
     let ledger = parts.ledger(memory)?;
     let heaps = heaps.into_iter().map(|heap| HeapReport { heap }).collect();
-    Ok(Seen { python: found.python, malloc, heaps, ledger })
+    Ok(Seen { python: found.python, malloc, heaps, block: found.block, ledger })
 }
 
 /// A report with what the kernel says, and nothing of what memory holds.
@@ -105,6 +109,7 @@ fn begin(process: &Process, member: &Member, figures: &Figures, tids: &[Tid]) ->
         python: None,
         malloc: Malloc { kind: MallocKind::Unknown, version: None, library: None, others: Vec::new() },
         jemalloc: None,
+        slackwater: None,
         n_threads: tids.len() as u64,
         rss_bytes: figures.rss_bytes,
         pss_bytes: figures.pss_bytes,
@@ -135,5 +140,6 @@ fn jemalloc(process: &Process, malloc: &Malloc, tids: &[Tid]) -> Option<Jemalloc
             value.as_bytes().split(|&byte| byte == b',').any(|option| option == b"background_thread:true")
         })
     };
-    Some(Jemalloc { background_asked: asks("MALLOC_CONF") || asks("_RJEM_MALLOC_CONF"), background_threads })
+    let background_asked = asks("MALLOC_CONF") || asks("_RJEM_MALLOC_CONF");
+    Some(Jemalloc { background_asked, background_threads, statistics: None })
 }

@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn fires_when_asked_for_and_not_there() {
         let check = |role: Role, background_asked: bool, background_threads: u64, fires: bool| {
-            let jemalloc = Jemalloc { background_asked, background_threads };
+            let jemalloc = Jemalloc { background_asked, background_threads, statistics: None };
             let scene = scene().role(role).malloc(MallocKind::Jemalloc).jemalloc(jemalloc);
             assert_eq!(scene.found(find).is_some(), fires, "{role} {background_asked} {background_threads}");
         };

@@ -43,6 +43,7 @@ fn process(pid: i32, role: Role) -> ProcessReport {
         python: None,
         malloc: Malloc { kind: MallocKind::Glibc, version: None, library: None, others: Vec::new() },
         jemalloc: None,
+        slackwater: None,
         n_threads: 1,
         rss_bytes: 0,
         pss_bytes: None,

@@ -5,6 +5,7 @@
 
 use slackwater_base::{Class, Gap, Tid};
 use slackwater_heap::glibc::GlibcError;
+use slackwater_heap::jemalloc::Snapshot;
 use slackwater_heap::pymalloc::PymallocError;
 use slackwater_heap::{Allocator, Heap};
 use slackwater_memory::{Memory, MemoryError, Symbols};
@@ -16,6 +17,8 @@ use crate::{Malloc, MallocKind, ObjectAllocator, PythonReport};
 pub(crate) struct Heaps {
     pub(crate) heaps: Vec<Heap>,
     pub(crate) python: Option<PythonReport>,
+    /// What our library says of itself, where it serves.
+    pub(crate) block: Option<Snapshot>,
     /// What anonymous memory is that no heap claims.
     pub(crate) unclaimed: Class,
 }
@@ -32,10 +35,17 @@ pub(crate) fn walk(
     gaps: &mut Vec<Gap>,
 ) -> Result<Heaps, MemoryError> {
     let mut heaps = Vec::new();
-    let walked_malloc = walk_malloc(memory, tids, malloc, &mut heaps, gaps)?;
+    let mut walked_malloc = walk_malloc(memory, tids, malloc, &mut heaps, gaps)?;
+    let mut block = None;
+    if malloc.kind == MallocKind::Slackwater {
+        let (found, heap) = super::slackwater::look(memory, symbols, gaps)?;
+        walked_malloc &= heap.is_some();
+        heaps.extend(heap);
+        block = found;
+    }
     let (python, walked_python) = walk_python(memory, symbols, &mut heaps, gaps)?;
     let unclaimed = if walked_malloc && walked_python { Class::AnonOther } else { Class::Unexplained };
-    Ok(Heaps { heaps, python, unclaimed })
+    Ok(Heaps { heaps, python, block, unclaimed })
 }
 
 /// Walks what serves `malloc`: whether all of its memory is accounted for.
@@ -67,12 +77,19 @@ fn walk_malloc(
     }
     match malloc.kind {
         MallocKind::Glibc => Ok(!heaps.is_empty()),
+        // glibc's own heap beside it, however small, is whole; its own comes next.
+        MallocKind::Slackwater => Ok(true),
         MallocKind::Unknown => {
             gaps.push(Gap::new("the heap", "what serves malloc here was not recognised"));
             Ok(false)
         }
         kind => {
-            gaps.push(Gap::new(format!("the {kind} heap"), "its books cannot be read from outside"));
+            let closer = match kind {
+                MallocKind::Jemalloc => "; `slackwater verify --enter` asks jemalloc itself",
+                _ => "",
+            };
+            let cause = format!("its books cannot be read from outside{closer}");
+            gaps.push(Gap::new(format!("the {kind} heap"), cause));
             Ok(false)
         }
     }
@@ -163,7 +180,7 @@ fn report(interpreter: &Interpreter, objects: ObjectAllocator) -> PythonReport {
 }
 
 /// An error with what caused it, in one line.
-fn with_source(error: &dyn std::error::Error) -> String {
+pub(super) fn with_source(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

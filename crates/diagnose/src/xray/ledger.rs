@@ -14,6 +14,7 @@ use slackwater_heap::Heap;
 use slackwater_memory::{Kind, Mapping, Memory, MemoryError, MemoryExt};
 
 use super::figures::Figures;
+use super::stacks::Stack;
 use crate::Sharing;
 
 /// Mappings larger than this are not weighed page by page when the kernel says that they are empty:
@@ -24,7 +25,7 @@ const RESERVATION_BYTES: u64 = 64 << 20;
 pub(crate) struct Parts<'a> {
     pub(crate) figures: &'a Figures,
     pub(crate) heaps: &'a [Heap],
-    pub(crate) stacks: &'a [Range],
+    pub(crate) stacks: &'a [Stack],
     /// What anonymous memory is that no walker claimed: [`Class::AnonOther`] where every allocator
     /// was walked, else [`Class::Unexplained`].
     pub(crate) unclaimed: Class,
@@ -47,17 +48,18 @@ impl Parts<'_> {
             taken.extend(&heap.claims);
         }
         taken.sort_unstable_by_key(|range| range.start);
-        for mapping in memory.mappings() {
+        for (index, mapping) in memory.mappings().iter().enumerate() {
             if self.is_empty(mapping.range) {
                 continue;
             }
             let share = self.share_of(&[mapping.range]);
+            let class = self.class(memory.mappings(), index);
             for part in mapping.range.without(overlapping(&taken, mapping.range)) {
-                let (class, stacked) = (class_of(mapping, self.unclaimed), self.stacks_in(mapping, part));
-                for &stack in &stacked {
-                    ledger[Class::Stack] += scaled(memory.resident(stack)?, share);
+                let stacked = self.stacks_in(mapping, part);
+                for &Stack { range, class } in &stacked {
+                    ledger[class] += scaled(memory.resident(range)?, share);
                 }
-                for rest in part.without(&stacked) {
+                for rest in part.without(stacked.iter().map(|stack| &stack.range)) {
                     ledger[class] += scaled(memory.resident(rest)?, share);
                 }
             }
@@ -78,12 +80,25 @@ impl Parts<'_> {
         known && areas.all(|area| area.uncounted || (area.rss_bytes == 0 && range.len() > RESERVATION_BYTES))
     }
 
-    fn stacks_in(&self, mapping: &Mapping, part: Range) -> Vec<Range> {
+    /// The class of what no heap and no stack claims in mapping `index`.
+    fn class(&self, mappings: &[Mapping], index: usize) -> Class {
+        let mapping = &mappings[index];
+        let before = index.checked_sub(1).and_then(|before| mappings.get(before));
+        // Zeroed data of a library has no file behind it, and lies directly behind its other data.
+        let is_behind = |before: &Mapping| before.range.end == mapping.range.start && before.path().is_some();
+        let is_zeroed_data = matches!(mapping.kind, Kind::Anonymous { name: None });
+        match before.filter(|before| is_zeroed_data && is_behind(before)) {
+            Some(before) if class_of(before, self.unclaimed) == Class::Own => Class::Own,
+            _ => class_of(mapping, self.unclaimed),
+        }
+    }
+
+    fn stacks_in(&self, mapping: &Mapping, part: Range) -> Vec<Stack> {
         if !matches!(mapping.kind, Kind::Anonymous { .. }) {
             return Vec::new();
         }
-        let cut = self.stacks.iter().map(|stack| stack.intersect(part));
-        cut.filter(|range| !range.is_empty()).collect()
+        let cut = self.stacks.iter().map(|stack| Stack { range: stack.range.intersect(part), ..*stack });
+        cut.filter(|stack| !stack.range.is_empty()).collect()
     }
 
     fn share_of(&self, ranges: &[Range]) -> Option<f64> {
@@ -212,7 +227,7 @@ mod tests {
     fn every_page_is_in_one_class_and_the_sum_is_all() {
         let figures = Figures { rss_bytes: 19 * PAGE_SIZE, ..Figures::default() };
         let heaps = [heap(&[range(HEAP + PAGE_SIZE, 4)], 4 * PAGE_SIZE)];
-        let stacks = [range(STACK + PAGE_SIZE, 2)];
+        let stacks = [Stack { range: range(STACK + PAGE_SIZE, 2), class: Class::Stack }];
         let parts = Parts {
             figures: &figures,
             heaps: &heaps,

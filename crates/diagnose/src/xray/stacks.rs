@@ -21,7 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use slackwater_base::{Addr, PAGE_SIZE, Range, Tid};
+use slackwater_base::{Addr, Class, PAGE_SIZE, Range, Tid};
 use slackwater_memory::{Kind, Mapping, Memory, MemoryExt};
 use slackwater_procfs::{Process, Syscall};
 
@@ -44,10 +44,22 @@ const MAX_STEPS: usize = 1 << 17;
 /// The largest mapping that is taken for a stack by a stack pointer alone.
 const MAX_UNPROVEN_BYTES: u64 = 64 << 20;
 
+/// The memory of one stack, or of several side by side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stack {
+    pub(crate) range: Range,
+    /// Whose it is: [`Class::Stack`], or [`Class::Own`] for a thread of ours.
+    pub(crate) class: Class,
+}
+
 /// The stacks of the process's threads, live and cached, sorted. The main thread's own is not among
-/// them: the kernel names its mapping.
-pub(crate) fn find(process: &Process, memory: &dyn Memory, tids: &[Tid]) -> Vec<Range> {
+/// them: the kernel names its mapping. `own` are those of its threads that are ours.
+pub(crate) fn find(process: &Process, memory: &dyn Memory, tids: &[Tid], own: &[Tid]) -> Vec<Stack> {
     let found = descriptors(memory, tids);
+    let is_own = |descriptor: &&Descriptor| descriptor.thread.is_some_and(|thread| own.contains(&thread));
+    let mut ours: Vec<Range> =
+        found.values().filter(is_own).filter_map(|descriptor| descriptor.stack).collect();
+    ours.sort_unstable();
     let mut stacks: Vec<Range> = found.values().filter_map(|descriptor| descriptor.stack).collect();
     let known: BTreeSet<Tid> = found.values().filter_map(|descriptor| descriptor.thread).collect();
     for tid in tids.iter().filter(|tid| !known.contains(tid)) {
@@ -58,7 +70,14 @@ pub(crate) fn find(process: &Process, memory: &dyn Memory, tids: &[Tid]) -> Vec<
         let mapping = memory.mapping_at(pointer).filter(|mapping| is_candidate(mapping));
         stacks.extend(mapping.map(|mapping| mapping.range).filter(|range| range.len() <= MAX_UNPROVEN_BYTES));
     }
-    disjoint(stacks)
+    let mut stacks: Vec<Stack> = disjoint(stacks)
+        .into_iter()
+        .flat_map(|stack| stack.without(&ours))
+        .map(|range| Stack { range, class: Class::Stack })
+        .collect();
+    stacks.extend(disjoint(ours).into_iter().map(|range| Stack { range, class: Class::Own }));
+    stacks.sort_unstable_by_key(|stack| stack.range);
+    stacks
 }
 
 /// A thread's descriptor, as far as it is of use here.

@@ -1,10 +1,14 @@
 //! The command line: verbs, flags and the manual that `--help` prints.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use slackwater_base::{Bytes, Pid};
+use slackwater_tune::Choice;
+use slackwater_tune::presets::Pymalloc;
 
 use crate::duration;
 
@@ -38,7 +42,7 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 a threshold you set was crossed; 2 usage; 3 no permission;\n\
-    4 target gone or unsupported; 6 a bug of slackwater.";
+    4 target gone or unsupported; 6 a bug of slackwater. `run` ends as its command does.";
 
 /// When to use colour.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +64,9 @@ pub(crate) enum Verb {
     #[command(long_about = crate::verbs::trim::MANUAL)]
     /// Give back the memory that the allocator merely keeps, without a restart
     Trim(TrimArgs),
+    #[command(long_about = crate::verbs::run::MANUAL)]
+    /// Start a service on an allocator that gives memory back
+    Run(RunArgs),
     #[command(long_about = crate::verbs::doctor::MANUAL)]
     /// Say which rights and kernel features are there for a process, and how to get the missing ones
     Doctor(DoctorArgs),
@@ -156,6 +163,82 @@ pub(crate) struct TrimArgs {
     pub(crate) json: bool,
 }
 
+/// Arguments of `run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// What it runs on: slackwater, jemalloc, mimalloc, tcmalloc, glibc, or the path of a library
+    #[arg(
+        short, long, value_name = "ALLOCATOR", default_value = "slackwater",
+        value_parser = OsStringValueParser::new().try_map(|word| Choice::of(&word))
+    )]
+    pub(crate) allocator: Choice,
+
+    /// A setting of the allocator; may be repeated. `help` lists all
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+
+    /// Whether Slackwater's governor gives memory back
+    #[arg(long, value_name = "WHETHER", value_parser = word(Governor::ALL, Governor::key))]
+    pub(crate) governor: Option<Governor>,
+
+    /// Whether Python's allocator of small objects stays
+    #[arg(long, value_name = "WHETHER", value_parser = word(Pymalloc::ALL, Pymalloc::key))]
+    pub(crate) pymalloc: Option<Pymalloc>,
+
+    /// Leave the allocator and Python at their own defaults
+    #[arg(long)]
+    pub(crate) bare: bool,
+
+    /// Take another allocator out of LD_PRELOAD
+    #[arg(long)]
+    pub(crate) replace: bool,
+
+    /// Check everything, print what would be set, and start nothing
+    #[arg(long, visible_alias = "dry-run")]
+    pub(crate) print_env: bool,
+
+    /// With --print-env: print JSON
+    #[arg(long, requires = "print_env")]
+    pub(crate) json: bool,
+
+    /// The command that starts the service
+    #[arg(last = true, value_name = "COMMAND", required_unless_present_any = ["print_env", "set"])]
+    pub(crate) command: Vec<OsString>,
+}
+
+slackwater_base::words! {
+    /// Whether the governor of our library works.
+    Governor {
+        /// It does, also where no Python runs.
+        On = "on",
+        /// It does not: jemalloc's own decay is all there is.
+        Off = "off",
+    }
+}
+
+/// Arguments of `verify`.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+
+    /// Exit with 1 unless this allocator serves every process
+    #[arg(short, long, value_name = "ALLOCATOR", value_parser = word(&MallocKind::ALL[..6], MallocKind::key))]
+    pub(crate) expect: Option<MallocKind>,
+
+    /// Ask a foreign jemalloc itself, in one thread at a safe place
+    #[arg(long)]
+    pub(crate) enter: bool,
+
+    /// How long to look for a safe moment in each process before leaving it as it is
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "2s", requires = "enter")]
+    pub(crate) deadline: Duration,
+
+    /// Print JSON, schema 1, one object per service and line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Arguments of `doctor`.
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
@@ -166,6 +249,16 @@ pub(crate) struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Takes one of a closed set of words.
+fn word<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    key: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(move |&one| key(one))).try_map(move |word| {
+        all.iter().copied().find(|&one| key(one) == word).ok_or_else(|| format!("no such word: {word}"))
+    })
 }
 
 fn parse_pid(text: &str) -> Result<Pid, String> {
@@ -197,5 +290,19 @@ mod tests {
         assert!(!parse("slackwater diagnose --pid 0"));
         assert!(!parse("slackwater diagnose --pid -4"));
         assert!(!parse("slackwater trim --all --above many"));
+    }
+
+    #[test]
+    fn what_is_run_stands_behind_two_dashes() {
+        let parse = |words: &str| Cli::try_parse_from(words.split(' ')).is_ok();
+        assert!(parse("slackwater run -- gunicorn --workers 4 -- app:app"));
+        assert!(parse("slackwater run -a jemalloc -s narenas=2 --pymalloc keep -- uvicorn"));
+        assert!(parse("slackwater run --print-env --json"));
+        assert!(!parse("slackwater run gunicorn"));
+        assert!(!parse("slackwater run --allocater jemalloc -- gunicorn"));
+        assert!(!parse("slackwater run --allocator jemaloc -- gunicorn"));
+        assert!(!parse("slackwater run --governor maybe -- gunicorn"));
+        assert!(!parse("slackwater run --json -- gunicorn"));
+        assert!(!parse("slackwater run"));
     }
 }

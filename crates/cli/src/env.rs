@@ -1,6 +1,7 @@
 //! Every environment variable that the program reads, in one place.
 
 use std::env::var_os;
+use std::path::PathBuf;
 
 /// <https://no-color.org>: set and not empty, no colour.
 pub(crate) fn no_color() -> bool {
@@ -15,4 +16,10 @@ pub(crate) fn force_color() -> bool {
 /// A terminal that cannot show colour.
 pub(crate) fn dumb_terminal() -> bool {
     var_os("TERM").is_some_and(|value| value == "dumb")
+}
+
+/// `SLACKWATER_LIBRARY`: the path of `libslackwater_alloc.so`, where it is neither beside the program
+/// nor in `../lib/slackwater`.
+pub(crate) fn library() -> Option<PathBuf> {
+    var_os("SLACKWATER_LIBRARY").filter(|path| !path.is_empty()).map(PathBuf::from)
 }

@@ -11,6 +11,7 @@ pub(crate) mod diagnose;
 pub(crate) mod doctor;
 mod look;
 pub(crate) mod man;
+pub(crate) mod run;
 pub(crate) mod trim;
 
 /// A flag that Ctrl-C sets, for verbs that have something to say when they are interrupted.

@@ -8,6 +8,7 @@ pub mod table;
 mod text;
 pub mod trim;
 mod verdict;
+pub mod verify;
 
 pub use columns::wrapped;
 pub use table::Detail;

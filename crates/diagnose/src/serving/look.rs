@@ -1,6 +1,7 @@
 //! One look at how a process's malloc is served.
 
 use slackwater_base::{Gap, Pid};
+use slackwater_heap::jemalloc::{self, Snapshot};
 use slackwater_memory::{Bindings, Memory, Symbols};
 use slackwater_procfs::{ProcError, Process, Root};
 
@@ -54,14 +55,19 @@ pub fn look<T: Memory + Symbols + Bindings>(
         .as_deref()
         .and_then(|library| target.mappings().iter().find(|mapping| mapping.path() == Some(library))?.file());
     let conf_variable = file.map_or("MALLOC_CONF", |file| settings::conf_variable(target, file));
+    let block = block(target, target, server.kind, &mut gaps);
     let mut glibc = None;
     let in_force = match server.kind {
         MallocKind::Glibc => settings::of_glibc(target, &mut glibc, &mut gaps),
         MallocKind::Jemalloc => settings::of_jemalloc(process, &environment, conf_variable),
         MallocKind::Mimalloc => settings::of_variables(&environment, "MIMALLOC_"),
         MallocKind::Tcmalloc => settings::of_variables(&environment, "TCMALLOC_"),
-        MallocKind::Slackwater | MallocKind::Musl | MallocKind::Unknown => Vec::new(),
+        MallocKind::Slackwater => {
+            block.as_ref().map(|block| settings::of_slackwater(block, &environment)).unwrap_or_default()
+        }
+        MallocKind::Musl | MallocKind::Unknown => Vec::new(),
     };
+    let own_pid = process.status().ok().and_then(|status| status.innermost_pid());
     let serving_name = file_name(server.library.as_deref());
     let identified = identify(target, target, executable.as_deref());
     let first = identified.library.map(|name| (identified.kind, name));
@@ -83,9 +89,9 @@ pub fn look<T: Memory + Symbols + Bindings>(
         conf_variable,
         glibc,
         settings: in_force,
-        refused_options: 0,
+        refused_options: block.as_ref().map_or(0, |block| block.settings.n_refused_options),
         purging: purging::find(process, server.kind, &tids),
-        governor: None,
+        governor: block.as_ref().map(|block| settings::governor(block, own_pid)),
         objects: objects(target, target, &mut gaps),
         huge_pages_always: surroundings.huge_pages_always,
         cgroup: Cgroup::of(process, root),
@@ -96,6 +102,27 @@ pub fn look<T: Memory + Symbols + Bindings>(
         mistakes: Vec::new(),
         gaps,
     })
+}
+
+/// What our library says of itself, where it serves.
+fn block(
+    memory: &dyn Memory,
+    symbols: &dyn Symbols,
+    kind: MallocKind,
+    gaps: &mut Vec<Gap>,
+) -> Option<Snapshot> {
+    if kind != MallocKind::Slackwater {
+        return None;
+    }
+    let block = jemalloc::find_block(memory, symbols);
+    let read = block.map(|addr| jemalloc::read_block(memory, addr));
+    let cause = match read {
+        Some(Ok(block)) => return Some(block),
+        Some(Err(error)) => error.to_string(),
+        None => "the library does not export it".to_owned(),
+    };
+    gaps.push(Gap::new("the library's block", cause));
+    None
 }
 
 fn file_name(path: Option<&std::path::Path>) -> Option<String> {

@@ -220,6 +220,8 @@ words! {
     Origin {
         /// Read from the allocator's own data: it is in force.
         InForce = "in force",
+        /// The allocator was told so at its start, by its own defaults or by its user.
+        Told = "told",
         /// The allocator itself was asked: it is in force.
         Asked = "asked",
         /// The environment asks for it.

@@ -6,17 +6,21 @@
 use std::path::Path;
 
 use slackwater_base::Gap;
+use slackwater_heap::jemalloc::{GovernorState, Reason, Snapshot};
 use slackwater_heap::{GlibcSettings, GlibcVersion};
 use slackwater_memory::{FileId, Memory, Symbols};
 use slackwater_procfs::Process;
 
 use super::environment::Environment;
-use super::{Origin, Setting};
+use super::{Governor, Origin, Setting};
 use crate::MallocKind;
 
 /// The variable that a jemalloc reads: it bears the prefix of its functions.
 const CONF_VARIABLES: [(&str, &str); 3] =
     [("mallctl", "MALLOC_CONF"), ("_rjem_mallctl", "_RJEM_MALLOC_CONF"), ("je_mallctl", "JE_MALLOC_CONF")];
+
+/// Decisions of the governor whose reasons are shown.
+const LAST_REASONS: usize = 3;
 
 /// The variable that the jemalloc in `file` reads.
 pub(crate) fn conf_variable(symbols: &dyn Symbols, file: FileId) -> &'static str {
@@ -75,6 +79,45 @@ fn from_params(settings: &GlibcSettings) -> Vec<Setting> {
         setting("mmap_threshold", settings.mmap_threshold.to_string()),
         setting("dynamic_thresholds", settings.dynamic.to_string()),
     ]
+}
+
+/// What our library says of itself: what is in force, and every option that its user gave.
+pub(crate) fn of_slackwater(block: &Snapshot, environment: &Environment) -> Vec<Setting> {
+    let settings = &block.settings;
+    let in_force = |key: &str, value: String| setting((key, &value), Origin::InForce);
+    let mut all = vec![
+        in_force("narenas", settings.n_arenas.to_string()),
+        in_force("dirty_decay_ms", settings.dirty_decay_ms.to_string()),
+        in_force("muzzy_decay_ms", settings.muzzy_decay_ms.to_string()),
+        in_force("tcache_max", settings.thread_cache_max_bytes.to_string()),
+        in_force("background_thread", settings.background_threads.to_string()),
+    ];
+    // Of the options, later ones win, and those above are known better.
+    let options = settings.options().to_string();
+    for (key, value) in parse_conf(&options) {
+        if all.iter().any(|one| one.origin == Origin::InForce && one.key == key) {
+            continue;
+        }
+        all.retain(|one| one.key != key);
+        all.push(setting((key, value), Origin::Told));
+    }
+    all.extend(of_variables(environment, "SLACKWATER_"));
+    all
+}
+
+/// The governor, as the block of process `pid` (in its innermost namespace) shows it.
+pub(crate) fn governor(block: &Snapshot, pid: Option<i32>) -> Governor {
+    let governor = &block.governor;
+    let reasons = governor.decisions().rev().filter_map(|choice| choice.reason);
+    Governor {
+        state: governor.state.map(GovernorState::key),
+        is_own: pid.is_some_and(|pid| u32::try_from(pid) == Ok(block.pid)),
+        n_ticks: governor.n_ticks,
+        n_decisions: governor.n_decisions,
+        purged_bytes: governor.purged_bytes,
+        cpu_ns: governor.cpu_ns,
+        last: reasons.take(LAST_REASONS).map(Reason::key).collect(),
+    }
 }
 
 /// The variables that begin with `prefix`, for allocators that take one for each option.

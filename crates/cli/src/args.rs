@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use slackwater_base::{Bytes, Pid};
+use slackwater_diagnose::MallocKind;
 use slackwater_tune::Choice;
 use slackwater_tune::presets::Pymalloc;
 
@@ -67,6 +68,9 @@ pub(crate) enum Verb {
     #[command(long_about = crate::verbs::run::MANUAL)]
     /// Start a service on an allocator that gives memory back
     Run(RunArgs),
+    #[command(long_about = crate::verbs::verify::MANUAL)]
+    /// Say which malloc really serves each worker, with which settings, and what is not as meant
+    Verify(VerifyArgs),
     #[command(long_about = crate::verbs::doctor::MANUAL)]
     /// Say which rights and kernel features are there for a process, and how to get the missing ones
     Doctor(DoctorArgs),

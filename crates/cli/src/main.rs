@@ -42,6 +42,7 @@ fn run(verb: &Verb, printer: &Printer) -> Result<Exit, Failure> {
         Verb::Diagnose(args) => verbs::diagnose::run(args, printer),
         Verb::Trim(args) => verbs::trim::run(args, printer),
         Verb::Run(args) => verbs::run::run(args, printer),
+        Verb::Verify(args) => verbs::verify::run(args, printer),
         Verb::Doctor(args) => verbs::doctor::run(args, printer),
         Verb::Completions { shell } => verbs::completions::run(*shell, printer),
         Verb::Man { directory } => verbs::man::run(directory),

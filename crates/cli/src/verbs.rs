@@ -13,6 +13,7 @@ mod look;
 pub(crate) mod man;
 pub(crate) mod run;
 pub(crate) mod trim;
+pub(crate) mod verify;
 
 /// A flag that Ctrl-C sets, for verbs that have something to say when they are interrupted.
 fn interruptible() -> Result<Arc<AtomicBool>, Failure> {

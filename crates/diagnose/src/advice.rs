@@ -13,6 +13,8 @@ use crate::{Advice, When};
 pub(crate) struct Target {
     /// `--name gunicorn`, `--pid 4711`.
     selector: String,
+    /// What it runs, without the values of its other arguments.
+    command: String,
 }
 
 impl Target {
@@ -21,7 +23,13 @@ impl Target {
         // An interpreter's name fits every script of the host.
         let named = is_plain(&service.name) && root.command.runs_a_program();
         let selector = if named { format!("--name {}", service.name) } else { format!("--pid {}", root.pid) };
-        Self { selector }
+        let words: Vec<&str> = [Some(root.command.program.as_str()), root.command.app.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let is_told = words.iter().all(|word| is_plain(word)) && root.command.runs_a_program();
+        let command = if is_told { words.join(" ") } else { "CMD".to_owned() };
+        Self { selector, command }
     }
 
     /// `slackwater VERB --name SERVICE`.
@@ -57,22 +65,23 @@ pub(crate) fn keep_trimming(target: &Target) -> Advice {
     advice(When::Now, command, "keeps it down, until interrupted")
 }
 
-/// jemalloc with the settings that lower the peak without its background threads, which do not
-/// survive a fork.
-const JEMALLOC: &str =
-    "LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0";
-
-/// Another allocator.
-pub(crate) fn jemalloc() -> Advice {
-    let effect = "in the service's environment (Debian's libjemalloc2): hands pages back while requests come";
-    advice(When::ForGood, JEMALLOC, effect)
+/// Our allocator, from the next start on.
+pub(crate) fn run(target: &Target) -> Advice {
+    let effect = "before the service's own command: a tuned allocator; `slackwater advise` has it for \
+                  systemd, Docker and others";
+    advice(When::ForGood, format!("slackwater run -- {}", target.command), effect)
 }
 
-/// Another allocator, for Python's small objects too.
-pub(crate) fn jemalloc_for_objects() -> Advice {
-    let effect =
-        "jemalloc too, and small objects leave pymalloc's arenas; costs CPU where allocation dominates";
-    advice(When::ForGood, format!("PYTHONMALLOC=malloc {JEMALLOC}"), effect)
+/// Our allocator, for Python's small objects too.
+pub(crate) fn run_for_objects(target: &Target) -> Advice {
+    let effect = "a tuned allocator for small objects too, instead of pymalloc's arenas; \
+                  `slackwater advise` has it for systemd, Docker and others";
+    advice(When::ForGood, format!("slackwater run -- {}", target.command), effect)
+}
+
+/// Why our allocator, which is there, does not do its work.
+pub(crate) fn verify(target: &Target) -> Advice {
+    advice(When::LookCloser, target.verb("verify"), "says whether it purges by itself in every worker")
 }
 
 /// Watch the service.

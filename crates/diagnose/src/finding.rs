@@ -36,7 +36,7 @@ words! {
         Steady = "SW100",
         /// Freed memory that a trim hands back.
         Retention = "SW101",
-        /// Freed memory in glibc's heaps that a trim does not hand back.
+        /// Freed memory in malloc's heaps that a trim does not hand back.
         PinnedGlibc = "SW102",
         /// Freed memory in pymalloc's arenas.
         PinnedPymalloc = "SW103",
@@ -81,7 +81,7 @@ impl Code {
         match self {
             Self::Steady => "nothing is kept that is worth giving back",
             Self::Retention => "memory the program freed and its allocator kept",
-            Self::PinnedGlibc => "memory the program freed that glibc cannot hand back",
+            Self::PinnedGlibc => "memory the program freed that malloc cannot hand back",
             Self::PinnedPymalloc => "memory Python freed that pymalloc cannot hand back",
             Self::RaisedThreshold => "glibc raised its own thresholds and keeps the ends of its arenas",
             Self::ManyArenas => "more malloc arenas than this service has use for",

@@ -26,7 +26,8 @@ use slackwater_heap::{Allocator, Heap};
 
 use crate::advice::Target;
 use crate::{
-    Confidence, Evidence, Finding, Growth, ProcessReport, Quantity, Scope, ServiceReport, Subject, thresholds,
+    Confidence, Evidence, Finding, Growth, MallocKind, ProcessReport, Quantity, Scope, ServiceReport,
+    Subject, thresholds,
 };
 
 /// All that a rule may look at.
@@ -98,6 +99,11 @@ impl Facts<'_> {
         bytes >= thresholds::CAUSE_MIN_BYTES && self.share(bytes) >= thresholds::CAUSE_MIN_SHARE
     }
 
+    /// Whether our allocator serves in every process.
+    fn are_all_ours(&self) -> bool {
+        self.processes.iter().all(|process| process.malloc.kind == MallocKind::Slackwater)
+    }
+
     /// The slope of a subject that grows.
     fn growing(&self, subject: Subject) -> Option<f64> {
         Some(self.growth?.grows(subject)?.bytes_per_second)
@@ -124,6 +130,12 @@ impl Facts<'_> {
 fn glibc_heaps(process: &ProcessReport) -> impl Iterator<Item = &Heap> {
     let heaps = process.heaps.iter().map(|report| &report.heap);
     heaps.filter(|heap| matches!(heap.allocator, Allocator::Glibc { .. }))
+}
+
+/// The heaps of a process that serve `malloc`.
+fn malloc_heaps(process: &ProcessReport) -> impl Iterator<Item = &Heap> {
+    let heaps = process.heaps.iter().map(|report| &report.heap);
+    heaps.filter(|heap| !matches!(heap.allocator, Allocator::Pymalloc))
 }
 
 fn bytes(name: &'static str, bytes: u64) -> Evidence {

@@ -28,7 +28,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
         },
         evidence: vec![count("processes", without.len()), bytes("held_bytes", held)],
         advice: vec![
-            advice::jemalloc(),
+            advice::run(facts.target),
             advice::purge(facts.target),
             advice::note("background_thread:true is not inherited over fork: an idle worker purges nothing"),
         ],

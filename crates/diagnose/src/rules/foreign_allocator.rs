@@ -1,6 +1,7 @@
 //! SW130: an allocator whose books cannot be read from outside.
 
 use slackwater_base::Class;
+use slackwater_heap::Allocator;
 
 use super::{Facts, bytes, count};
 use crate::{Code, Confidence, Finding, Kind, MallocKind, ObjectAllocator, ProcessReport, advice};
@@ -32,14 +33,30 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 fn is_foreign(process: &ProcessReport) -> bool {
-    let malloc = !matches!(process.malloc.kind, MallocKind::Glibc | MallocKind::Unknown);
+    let malloc = match process.malloc.kind {
+        MallocKind::Glibc | MallocKind::Unknown => false,
+        // Ours, unless it is of a version that is not known here.
+        MallocKind::Slackwater => super::malloc_heaps(process).all(|heap| !is_ours(&heap.allocator)),
+        _ => true,
+    };
     malloc || process.python.as_ref().is_some_and(|python| python.objects == ObjectAllocator::Mimalloc)
+}
+
+const fn is_ours(allocator: &Allocator) -> bool {
+    matches!(allocator, Allocator::Slackwater { .. })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::testing::{MIB, scene};
+
+    #[test]
+    fn ours_is_foreign_only_when_it_could_not_be_read() {
+        let scene = || scene().malloc(MallocKind::Slackwater);
+        assert!(scene().found(find).is_some());
+        assert!(scene().slackwater().found(find).is_none());
+    }
 
     #[test]
     fn fires_on_every_allocator_but_glibcs() {

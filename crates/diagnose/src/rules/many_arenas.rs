@@ -38,7 +38,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
             bytes("trimmable_bytes", trimmable),
         ],
         advice: vec![
-            advice::jemalloc(),
+            advice::run(facts.target),
             advice::setting(
                 "MALLOC_ARENA_MAX=2",
                 "in the service's environment, where nothing can be preloaded; threads may wait for each other",

@@ -1,4 +1,4 @@
-//! SW102: freed memory in glibc's heaps that a trim does not hand back.
+//! SW102: freed memory in malloc's heaps that a trim does not hand back.
 
 use slackwater_base::PinReason;
 
@@ -16,7 +16,11 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
     if facts.is_cause(tops) {
         advice.push(advice::trim_deep(facts.target, tops));
     }
-    advice.push(advice::jemalloc());
+    advice.push(if facts.are_all_ours() {
+        advice::note("live blocks share these pages: only freeing them, or a restart, gives them back")
+    } else {
+        advice::run(facts.target)
+    });
     Some(Finding {
         code: Code::PinnedGlibc,
         kind: Kind::Pinned,

@@ -2,7 +2,7 @@
 
 use slackwater_base::Class;
 
-use super::{Facts, bytes, count, glibc_heaps, share};
+use super::{Facts, bytes, count, malloc_heaps, share};
 use crate::{Code, Finding, Kind, Subject, advice};
 
 pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
@@ -10,7 +10,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
     if !facts.is_much_slack(trimmable) {
         return None;
     }
-    let arenas = facts.processes.iter().flat_map(glibc_heaps).map(|heap| heap.arenas.len()).sum();
+    let arenas = facts.processes.iter().flat_map(malloc_heaps).map(|heap| heap.arenas.len()).sum();
     Some(Finding {
         code: Code::Retention,
         kind: Kind::Retention,
@@ -26,7 +26,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
         advice: vec![
             advice::trim(facts.target, trimmable),
             advice::keep_trimming(facts.target),
-            advice::jemalloc(),
+            if facts.are_all_ours() { advice::verify(facts.target) } else { advice::run(facts.target) },
         ],
     })
 }
@@ -34,6 +34,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::MallocKind;
     use crate::rules::testing::{MIB, scene};
 
     #[test]
@@ -59,6 +60,13 @@ mod tests {
         let commands: Vec<&str> = finding.advice.iter().map(|advice| advice.command.as_str()).collect();
         assert_eq!(commands[0], "slackwater trim --name gunicorn");
         assert!(commands[1].contains(" --every "), "{commands:?}");
-        assert!(commands[2].contains("libjemalloc"), "{commands:?}");
+        assert_eq!(commands[2], "slackwater run -- gunicorn app:app");
+    }
+
+    #[test]
+    fn where_our_allocator_serves_it_is_not_advised_again() {
+        let scene = scene().malloc(MallocKind::Slackwater).class(Class::SlackTrimmable, 100 * MIB);
+        let finding = scene.found(find).unwrap();
+        assert_eq!(finding.advice[2].command, "slackwater verify --name gunicorn");
     }
 }

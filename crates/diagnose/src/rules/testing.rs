@@ -110,6 +110,22 @@ impl Scene {
         })
     }
 
+    /// The heap of our library, read.
+    pub(crate) fn slackwater(self) -> Self {
+        self.with(|process| {
+            process.heaps.push(HeapReport {
+                heap: Heap {
+                    allocator: Allocator::Slackwater { library: "0.1.0".to_owned() },
+                    arenas: vec![Arena::new(Addr(0), ArenaKind::Jemalloc)],
+                    ledger: Ledger::default(),
+                    pinned_by: PinnedBy::default(),
+                    live: Blocks::default(),
+                    claims: Vec::new(),
+                },
+            });
+        })
+    }
+
     pub(crate) fn role(self, role: Role) -> Self {
         self.with(|process| process.role = role)
     }

@@ -9,9 +9,13 @@ const TOLERANCE_BYTES: u64 = 4 << 20;
 const TOLERANCE_SHARE: u64 = 20;
 
 /// Where the sums of a walk disagree with the statistics taken `before` it and `after` it, by more
-/// than the target can have changed meanwhile.
+/// than the target can have changed meanwhile. Statistics that were not taken anew in between are of
+/// some other time, and say nothing.
 #[must_use]
 pub fn disagreement(totals: &Statistics, before: &Statistics, after: &Statistics) -> Option<Gap> {
+    if before.taken_ns == after.taken_ns {
+        return None;
+    }
     let sums = |of: &Statistics| {
         [
             ("allocated", of.allocated_bytes),
@@ -38,9 +42,9 @@ mod tests {
     #[test]
     fn only_what_the_target_cannot_have_changed_is_a_gap() {
         const MIB: u64 = 1 << 20;
-        let active = |mib: u64| Statistics { active_bytes: mib * MIB, ..Statistics::default() };
+        let at = |taken_ns, mib| Statistics { taken_ns, active_bytes: mib * MIB, ..Statistics::default() };
         let check = |walked: u64, before: u64, after: u64, differs: bool| {
-            let gap = disagreement(&active(walked), &active(before), &active(after));
+            let gap = disagreement(&at(0, walked), &at(1, before), &at(2, after));
             assert_eq!(gap.is_some(), differs, "{walked} {before} {after}");
         };
         check(100, 100, 100, false);
@@ -50,5 +54,6 @@ mod tests {
         check(140, 100, 130, false);
         check(170, 100, 130, true);
         check(1020, 1000, 1000, false);
+        assert_eq!(disagreement(&at(0, 500), &at(1, 100), &at(1, 100)), None, "statistics of another time");
     }
 }

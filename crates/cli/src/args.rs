@@ -8,8 +8,9 @@ use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser}
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use slackwater_base::{Bytes, Pid};
 use slackwater_diagnose::MallocKind;
-use slackwater_tune::Choice;
 use slackwater_tune::presets::Pymalloc;
+use slackwater_tune::recipes::Place;
+use slackwater_tune::{Allocator, Choice, Distribution};
 
 use crate::duration;
 
@@ -65,6 +66,9 @@ pub(crate) enum Verb {
     #[command(long_about = crate::verbs::trim::MANUAL)]
     /// Give back the memory that the allocator merely keeps, without a restart
     Trim(TrimArgs),
+    #[command(long_about = crate::verbs::advise::MANUAL)]
+    /// Print what puts a better allocator under a service for good: Dockerfile, systemd, gunicorn, ...
+    Advise(AdviseArgs),
     #[command(long_about = crate::verbs::run::MANUAL)]
     /// Start a service on an allocator that gives memory back
     Run(RunArgs),
@@ -163,6 +167,34 @@ pub(crate) struct TrimArgs {
     pub(crate) deadline: Duration,
 
     /// Print JSON, one object per process and line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `advise`.
+#[derive(Args, Debug)]
+pub(crate) struct AdviseArgs {
+    /// Where the service is configured; without it, an overview, or the place that --pid or --name shows
+    #[arg(value_name = "PLACE", value_parser = word(Place::ALL, Place::key))]
+    pub(crate) place: Option<Place>,
+
+    /// What the service is to run on; slackwater where that runs
+    #[arg(short, long, value_name = "ALLOCATOR", value_parser = word(Allocator::ALL, Allocator::key))]
+    pub(crate) allocator: Option<Allocator>,
+
+    /// Where the service runs; for containers debian unless said
+    #[arg(long, value_name = "DISTRIBUTION", value_parser = word(Distribution::ALL, Distribution::key))]
+    pub(crate) distro: Option<Distribution>,
+
+    /// Fit the advice to the service that this process is part of
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid, conflicts_with = "name")]
+    pub(crate) pid: Option<Pid>,
+
+    /// Fit the advice to the running service of this name
+    #[arg(short = 'N', long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

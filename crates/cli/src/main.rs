@@ -41,6 +41,7 @@ fn run(verb: &Verb, printer: &Printer) -> Result<Exit, Failure> {
     match verb {
         Verb::Diagnose(args) => verbs::diagnose::run(args, printer),
         Verb::Trim(args) => verbs::trim::run(args, printer),
+        Verb::Advise(args) => verbs::advise::run(args, printer),
         Verb::Run(args) => verbs::run::run(args, printer),
         Verb::Verify(args) => verbs::verify::run(args, printer),
         Verb::Doctor(args) => verbs::doctor::run(args, printer),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::exit::{Exit, Failure};
 
+pub(crate) mod advise;
 pub(crate) mod completions;
 pub(crate) mod diagnose;
 pub(crate) mod doctor;

@@ -11,6 +11,7 @@ pub mod library;
 mod nearest;
 pub mod presets;
 pub mod program;
+pub mod recipes;
 pub mod settings;
 
 pub use catalogue::{

@@ -2,8 +2,8 @@
 
 mod command;
 mod handover;
-mod library;
-mod surroundings;
+pub(super) mod library;
+pub(super) mod surroundings;
 
 use std::collections::BTreeMap;
 use std::env::var_os;

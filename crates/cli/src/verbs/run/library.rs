@@ -29,7 +29,7 @@ pub(super) fn find(choice: &Choice, loader: Option<&Path>) -> Result<Option<Path
 }
 
 /// Our library: where the environment says, else beside the program, else where packages put it.
-fn ours() -> Result<PathBuf, Failure> {
+pub(in crate::verbs) fn ours() -> Result<PathBuf, Failure> {
     if let Some(path) = env::library() {
         return Ok(path);
     }

@@ -7,7 +7,7 @@ use slackwater_base::Bytes;
 use slackwater_tune::hazards::Surroundings;
 
 /// The facts. One that cannot be read is taken for harmless.
-pub(super) fn read() -> Surroundings {
+pub(in crate::verbs) fn read() -> Surroundings {
     Surroundings {
         overcommits_strictly: reads("/proc/sys/vm/overcommit_memory", |text| text.trim() == "2"),
         address_space_limit: rustix::process::getrlimit(Resource::As).current.map(Bytes),

@@ -195,6 +195,35 @@ fn announce_for(status: &Status) -> Announce {
 }
 
 impl Release {
+    /// Copies the first `len` bytes of the calls' blob as the calls have left them: `marked` is a word in
+    /// it that a step after them fills. `None` when the thread was on its own stack again before the copy
+    /// was complete: it may have overwritten them.
+    pub(crate) fn collect(
+        &self,
+        process: &Process,
+        memory: &File,
+        len: usize,
+        marked: u64,
+        options: &Options,
+    ) -> Option<Vec<u8>> {
+        let mut mark = [0; 8];
+        while self.at.elapsed() < options.patience {
+            sys::read_memory(memory, self.chain.blob + marked, &mut mark).ok()?;
+            let is_marked = mark != [0; 8];
+            let mut bytes = vec![0; len];
+            if is_marked {
+                sys::read_memory(memory, self.chain.blob, &mut bytes).ok()?;
+            }
+            // Asked last: what was copied before was not the thread's to change yet.
+            match self.state(process, memory) {
+                Progress::Running if is_marked => return Some(bytes),
+                Progress::Running => stop::wait(self.at.elapsed()),
+                Progress::Finished | Progress::Gone => return None,
+            }
+        }
+        None
+    }
+
     /// Waits until the calls have returned, without touching the thread.
     pub(crate) fn watch(self, process: &Process, memory: &File, options: &Options, refusals: u32) -> Outcome {
         let finished = loop {

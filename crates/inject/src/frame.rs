@@ -112,6 +112,8 @@ pub(crate) struct Chain {
     /// uses its stack again.
     pub(crate) finish_word: Addr,
     pub(crate) sentinel: u64,
+    /// Where the blob lies.
+    pub(crate) blob: Addr,
 }
 
 impl Chain {
@@ -185,6 +187,7 @@ impl Chain {
             start_word,
             finish_word,
             sentinel,
+            blob: blob_at,
         };
         chain.put(vector_state, home.vector_state);
         chain.put(blob_at, blob);

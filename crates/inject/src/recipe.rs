@@ -4,12 +4,14 @@
 mod glibc_tops;
 mod glibc_trim;
 mod jemalloc;
+mod mallctl;
 mod mimalloc;
 mod tcmalloc;
 
 pub use glibc_tops::{Released, Top, release_tops};
 pub use glibc_trim::GLIBC_TRIM;
 pub use jemalloc::JEMALLOC_PURGE;
+pub use mallctl::{Answer, Asked, Question, Type, ask};
 pub use mimalloc::MIMALLOC_COLLECT;
 pub use tcmalloc::TCMALLOC_RELEASE;
 

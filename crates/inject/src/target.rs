@@ -10,7 +10,7 @@ use slackwater_procfs::{ProcError, Process, State};
 use crate::call::{Call, Options, Outcome};
 use crate::candidates::{Candidate, candidates};
 use crate::code::Code;
-use crate::entry::{Entry, Halt};
+use crate::entry::{Entry, Halt, Release};
 use crate::error::{InjectError, Unsafe};
 use crate::frame::Step;
 use crate::safe_point::rules_out;
@@ -77,6 +77,34 @@ impl<'a> Target<'a> {
         forbidden: &[FileId],
         options: &Options,
     ) -> Result<Outcome, InjectError> {
+        let (release, refusals) = self.enter(steps, blob, forbidden, options)?;
+        Ok(release.watch(self.process, &self.memory, options, refusals))
+    }
+
+    /// As [`Target::run`], for steps that leave something in the blob, fill the word at `marked` when they
+    /// have, and rest for a while afterwards. What they left is `None` when the rest was too short for us
+    /// to read it.
+    pub(crate) fn run_and_collect(
+        &self,
+        steps: &[Step],
+        blob: &[u8],
+        marked: u64,
+        forbidden: &[FileId],
+        options: &Options,
+    ) -> Result<(Outcome, Option<Vec<u8>>), InjectError> {
+        let (release, refusals) = self.enter(steps, blob, forbidden, options)?;
+        let left = release.collect(self.process, &self.memory, blob.len(), marked, options);
+        Ok((release.watch(self.process, &self.memory, options, refusals), left))
+    }
+
+    /// Finds a thread and lets it into the calls; how many were let go untouched before.
+    fn enter(
+        &self,
+        steps: &[Step],
+        blob: &[u8],
+        forbidden: &[FileId],
+        options: &Options,
+    ) -> Result<(Release, u32), InjectError> {
         let pid = self.pid();
         let start = Instant::now();
         let deadline = start + options.search;
@@ -115,9 +143,7 @@ impl<'a> Target<'a> {
                     let attempt =
                         std::thread::scope(|scope| scope.spawn(|| entry.attempt(tid, deadline)).join());
                     let reason = match attempt {
-                        Ok(Ok(release)) => {
-                            return Ok(release.watch(self.process, &self.memory, options, refusals));
-                        }
+                        Ok(Ok(release)) => return Ok((release, refusals)),
                         Ok(Err(Halt::Failed(error))) => return Err(error),
                         Ok(Err(Halt::Refused(reason))) => reason,
                         // Our own bug; the thread has been let go on the way out.

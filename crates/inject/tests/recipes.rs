@@ -6,11 +6,14 @@ mod common;
 use std::path::Path;
 
 use common::{Peek, patient, process, program, victim};
-use slackwater_base::{Addr, Range};
+use slackwater_base::{Addr, Pid, Range};
 use slackwater_inject::Target;
 use slackwater_inject::recipe::{
-    JEMALLOC_PURGE, MIMALLOC_COLLECT, Recipe, TCMALLOC_RELEASE, Top, release_tops,
+    Answer, JEMALLOC_PURGE, MIMALLOC_COLLECT, Question, Recipe, TCMALLOC_RELEASE, Top, Type, ask,
+    release_tops,
 };
+use slackwater_memory::FileId;
+use slackwater_procfs::{Process, Root};
 
 /// Allocates 60 MB in small blocks, and frees them when told to.
 const FREED: &str = r#"
@@ -194,4 +197,74 @@ fn tops_are_released_while_their_arenas_are_used() {
             words().iter().zip(&before).all(|(now, then)| now > then)
         });
     }
+}
+
+/// Forks, and lets the child do as it is told: jemalloc's background threads stay behind.
+const FORKED: &str = r#"
+    #include "planted.h"
+    #include <sys/prctl.h>
+    #include <signal.h>
+    int main(void) {
+        static char *kept[1000];
+        for (int i = 0; i < 1000; i++) memset(kept[i] = malloc(5000), 1, 5000);
+        pid_t child = fork();
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            for (;;) pause();
+        }
+        ready("%d", child);
+        serve();
+    }"#;
+
+const JEMALLOC: &str = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
+
+fn jemalloc_of(process: &Process) -> FileId {
+    let maps = process.maps().unwrap();
+    maps.iter().find(|mapping| mapping.path() == Some(Path::new(JEMALLOC))).unwrap().file().unwrap()
+}
+
+#[test]
+fn jemalloc_answers_for_the_process_that_is_asked() {
+    if !Path::new(JEMALLOC).exists() {
+        eprintln!("skipped: {JEMALLOC} is not installed");
+        return;
+    }
+    let questions = [
+        Question { name: "background_thread", type_: Type::Bool },
+        Question { name: "opt.background_thread", type_: Type::Bool },
+        Question { name: "opt.narenas", type_: Type::Unsigned },
+        Question { name: "arenas.dirty_decay_ms", type_: Type::Signed },
+        Question { name: "stats.allocated", type_: Type::Size },
+        Question { name: "opt.thp", type_: Type::Text },
+        Question { name: "no.such.name", type_: Type::Size },
+        Question { name: "version", type_: Type::Text },
+    ];
+    let conf = "background_thread:true,narenas:3,dirty_decay_ms:-1,thp:never";
+    let parent =
+        program("forked", FORKED).env("LD_PRELOAD", JEMALLOC).env("MALLOC_CONF", conf).spawn().unwrap();
+    let child = Root::host().process(Pid(parent.greeting_numbers()[0] as i32)).unwrap();
+    for (process, runs) in [(&process(&parent), true), (&child, false)] {
+        let target = Target::open(process).unwrap();
+        for _ in 0..20 {
+            let asked = ask(&target, jemalloc_of(process), &questions, &patient()).unwrap().unwrap();
+            assert!(asked.outcome.finished, "{asked:?}");
+            let answers: Vec<String> = asked
+                .answers
+                .iter()
+                .map(|answer| answer.as_ref().map_or("-".to_owned(), Answer::to_string))
+                .collect();
+            assert_eq!(answers[..4], [&runs.to_string(), "true", "3", "-1"]);
+            let allocated: u64 = answers[4].parse().unwrap();
+            assert!((5_000_000..7_000_000).contains(&allocated), "{answers:?}");
+            assert_eq!(answers[5..7], ["never", "-"]);
+            assert!(answers[7].starts_with("5."), "{answers:?}");
+        }
+    }
+    // The C library is none.
+    let process = process(&parent);
+    let maps = process.maps().unwrap();
+    let libc =
+        maps.iter().find(|mapping| mapping.file_name().is_some_and(|name| name == "libc.so.6")).unwrap();
+    let target = Target::open(&process).unwrap();
+    assert_eq!(ask(&target, libc.file().unwrap(), &questions, &patient()).unwrap(), None);
 }

@@ -12,6 +12,8 @@ use slackwater_diagnose::{
 };
 use slackwater_heap::{Allocator, Arena, ArenaKind};
 
+use crate::allocator::{block_json, jemalloc_json};
+
 /// The schema's number.
 pub const SCHEMA: u32 = 1;
 
@@ -54,6 +56,8 @@ fn process(process: &ProcessReport) -> Value {
         "allocator": process.malloc.kind.key(),
         "allocator_version": process.malloc.version.map(|version| version.to_string()),
         "other_allocators": process.malloc.others.iter().map(other_allocator).collect::<Vec<_>>(),
+        "slackwater": process.slackwater.as_deref().map(block_json),
+        "jemalloc": process.jemalloc.as_ref().map(jemalloc_json),
         "threads": process.n_threads,
         "rss_bytes": process.rss_bytes,
         "pss_bytes": process.pss_bytes,

@@ -4,6 +4,7 @@ use slackwater_base::{Bytes, Class, Ledger, PinnedBy};
 use slackwater_diagnose::{Diagnosis, Growth, ProcessReport, Role, Scope, Sharing, Subject, Trend};
 use slackwater_heap::{Allocator, ArenaKind, Heap};
 
+use crate::allocator::{decisions, governors};
 use crate::columns::{labelled, table, wrapped};
 use crate::verdict::conclusion;
 use crate::{Style, visible};
@@ -28,6 +29,7 @@ const LABEL: usize = 10;
 pub fn diagnosis(diagnosis: &Diagnosis, style: Style, detail: Detail) -> String {
     let mut out = heading(diagnosis, style);
     out.push_str(&classes(diagnosis, detail));
+    out.push_str(&governors(diagnosis, LABEL));
     if diagnosis.processes.len() > 1
         && (detail == Detail::Full || diagnosis.processes.len() <= PROCESSES_SHOWN)
     {
@@ -200,6 +202,7 @@ fn heaps(process: &ProcessReport) -> String {
     for report in &process.heaps {
         out.push_str(&heap(&report.heap));
     }
+    out.push_str(&decisions(process));
     out.push('\n');
     out
 }

@@ -69,12 +69,13 @@ fn sentence(diagnosis: &Diagnosis, style: Style) -> String {
 
 /// The allocator that keeps most slack, as the sentence names it.
 fn keeper(diagnosis: &Diagnosis) -> &'static str {
-    let glibc = diagnosis
-        .processes
-        .iter()
-        .flat_map(|process| &process.heaps)
-        .any(|report| matches!(report.heap.allocator, Allocator::Glibc { .. }));
-    if glibc { "glibc" } else { "its allocator" }
+    let slack = |wanted: fn(&Allocator) -> bool| -> u64 {
+        let heaps = diagnosis.processes.iter().flat_map(|process| &process.heaps).map(|report| &report.heap);
+        heaps.filter(|heap| wanted(&heap.allocator)).map(|heap| heap.ledger.slack().process).sum()
+    };
+    let glibc = slack(|allocator| matches!(allocator, Allocator::Glibc { .. }));
+    let others = slack(|allocator| !matches!(allocator, Allocator::Glibc { .. }));
+    if glibc > others { "glibc" } else { "its allocator" }
 }
 
 fn advice_lines(lines: &[&Advice], style: Style) -> String {

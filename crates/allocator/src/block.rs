@@ -125,14 +125,20 @@ pub(crate) fn record(block: &Block, reason: Reason, bytes: u64) {
     }
 }
 
-/// The number of the last command from outside.
-pub(crate) fn command() -> u32 {
-    slackwater_block.command.load(Acquire)
+/// Notes what the last purge has cost.
+pub(crate) fn record_refaults(block: &Block, permille: u32) {
+    let n = block.n_decisions.load(Relaxed) as usize;
+    let newest_first = (0..n.min(DECISIONS)).map(|back| &block.decisions[(n - 1 - back) % DECISIONS]);
+    let is_purge = |decision: &&Decision| decision.reason.load(Relaxed) != Reason::Decay as u32;
+    if let Some(purge) = newest_first.into_iter().find(is_purge) {
+        purge.refaults_permille.store(permille, Relaxed);
+    }
 }
 
-/// The number of the last command carried out.
-pub(crate) fn served() -> u32 {
-    slackwater_block.served.load(Relaxed)
+/// The number of the command from outside that was not carried out yet.
+pub(crate) fn pending_command() -> Option<u32> {
+    let command = slackwater_block.command.load(Acquire);
+    (command != slackwater_block.served.load(Relaxed)).then_some(command)
 }
 
 /// Keeps what jemalloc was told, and where the user's part of it begins.

@@ -80,7 +80,7 @@ fn path_of(groups: &[u8], controller: Controller, version: Version) -> Option<&[
 }
 
 /// A group's folder.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Folder {
     bytes: [u8; PATH_BYTES],
     len: usize,

@@ -9,6 +9,16 @@
 //! child: the governor's state is on its own stack, and the block is opened again.
 
 use crate::{block, governor, mallctl, sys};
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// This process was forked from one that had the library.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process was forked from one that had the library.
+pub(crate) fn has_forked() -> bool {
+    FORKED.load(Relaxed)
+}
 
 /// From now on.
 pub(crate) fn watch() {
@@ -18,6 +28,7 @@ pub(crate) fn watch() {
 extern "C" fn nothing() {}
 
 extern "C" fn in_child() {
+    FORKED.store(true, Relaxed);
     block::after_fork();
     // jemalloc forgets at fork that it had background threads. Who asked for them wants them here too.
     if mallctl::names::OPT_BACKGROUND_THREAD.read() == Some(1)

@@ -23,11 +23,14 @@ extern crate std;
 
 mod block;
 mod cgroup;
+mod decay;
 mod fork;
 mod governor;
+mod limit;
 mod mallctl;
 mod memory_info;
 mod options;
+mod policy;
 mod processors;
 mod program;
 #[cfg(not(test))]

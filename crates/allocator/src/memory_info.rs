@@ -20,7 +20,7 @@ pub(crate) unsafe extern "C" fn malloc_trim(_pad: usize) -> c_int {
     let before = statistics.refresh();
     purge.run();
     let after = statistics.refresh();
-    let bytes = before.dirty_bytes.saturating_sub(after.dirty_bytes);
+    let bytes = before.unused_bytes().saturating_sub(after.unused_bytes());
     block::publish(|block| block::record(block, Reason::Trim, bytes));
     c_int::from(bytes > 0)
 }

@@ -32,6 +32,13 @@ pub(crate) struct Pages {
     pub(crate) muzzy_bytes: u64,
 }
 
+impl Pages {
+    /// What is resident, or counts as such, without being used.
+    pub(crate) const fn unused_bytes(&self) -> u64 {
+        self.dirty_bytes + self.muzzy_bytes
+    }
+}
+
 impl Statistics {
     /// `None` if this jemalloc was built without statistics.
     pub(crate) fn resolve() -> Option<Self> {

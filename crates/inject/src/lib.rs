@@ -11,6 +11,9 @@
 //!   the proof fails nothing is changed and the error says why.
 //! - One thread is stopped, never others; it is let go before the call begins.
 //!
+//! A target that watches a word of its own for requests is asked by it instead, and not entered at all
+//! (`mailbox`).
+//!
 //! What remains visible: a wait for a duration starts again in full length; a signal that arrives
 //! during the call is handled after it, and the wait goes on instead of reporting EINTR.
 //!
@@ -22,6 +25,7 @@ mod code;
 mod entry;
 mod error;
 mod frame;
+mod mailbox;
 mod module;
 pub mod recipe;
 mod regs;
@@ -37,4 +41,5 @@ mod xstate;
 
 pub use call::{Argument, Call, Options, Outcome, Point};
 pub use error::{InjectError, Unsafe};
+pub use mailbox::{Mailbox, Reply};
 pub use target::Target;

@@ -164,12 +164,12 @@ impl<'a> Target<'a> {
         }
     }
 
-    pub(crate) const fn pid(&self) -> Pid {
-        self.process.pid()
-    }
-
     pub(crate) const fn memory(&self) -> &File {
         &self.memory
+    }
+
+    pub(crate) const fn pid(&self) -> Pid {
+        self.process.pid()
     }
 
     pub(crate) fn code(&self) -> Result<Code<'_>, InjectError> {

@@ -37,6 +37,26 @@ impl Outcome {
     }
 }
 
+/// How a process was asked to give memory back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// By a call in one of its threads.
+    Call,
+    /// By the command word of our own allocator: nothing was entered.
+    Command,
+}
+
+impl Way {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Command => "command",
+        }
+    }
+}
+
 /// One process.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Row {
@@ -54,6 +74,8 @@ pub struct Row {
     pub released_bytes: Option<u64>,
     /// RSS after.
     pub rss_after_bytes: Option<u64>,
+    /// How it was asked.
+    pub way: Option<Way>,
     /// How long one thread was stopped.
     pub stopped: Option<Duration>,
     /// How long the call took, seen from outside.
@@ -76,6 +98,7 @@ pub fn json(row: &Row) -> Value {
         "predicted_bytes": row.predicted_bytes,
         "released_bytes": row.released_bytes,
         "rss_after_bytes": row.rss_after_bytes,
+        "way": row.way.map(Way::key),
         "stopped_seconds": row.stopped.map(|time| time.as_secs_f64()),
         "call_seconds": row.ran.map(|time| time.as_secs_f64()),
         "outcome": row.outcome.key(),

@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use slackwater_diagnose::{MallocKind, ProcessReport, Role, Scope, Service};
-use slackwater_heap::{ArenaKind, Top};
+use slackwater_heap::jemalloc::{GovernorState, Snapshot, find_block};
+use slackwater_heap::{Allocator, ArenaKind, Top};
 use slackwater_inject::recipe::{self, Recipe};
-use slackwater_inject::{InjectError, Options, Target};
+use slackwater_inject::{InjectError, Mailbox, Options, Reply, Target};
 use slackwater_procfs::{ProcError, Process, Root};
+use slackwater_remote::Live;
 use slackwater_report as report;
-use slackwater_report::trim::{Outcome, Row};
+use slackwater_report::trim::{Outcome, Row, Way};
 
 use super::look::{self, look};
 use crate::args::TrimArgs;
@@ -23,7 +25,9 @@ system call, with no frame of malloc, of the loader or of fork on its stack) mak
 malloc_trim(0), or of the purge of jemalloc, mimalloc or tcmalloc, and goes on where it was, as if it \
 had handled a signal. Other threads keep running. Nothing is installed, no code is changed, and if \
 slackwater is killed in between the thread still comes back by itself. Where no safe place is found \
-before the deadline, the process is left untouched and the report says so. Helpers of another kind \
+before the deadline, the process is left untouched and the report says so. Slackwater's own allocator \
+is not entered: its governor watches a word for requests, and that word is all that is written; only \
+where it is switched off, or does not answer before the deadline, a thread is entered as above. Helpers of another kind \
 that the service has started are not entered.\n\n\
 Trimming is a symptom's cure: the memory comes back with the next burst. The report of `diagnose` says \
 what helps for good.\n\n\
@@ -104,6 +108,7 @@ fn trim(root: &Root, report: &ProcessReport, args: &TrimArgs) -> (Row, Option<Fa
         predicted_bytes: plan.predicted_bytes,
         released_bytes: None,
         rss_after_bytes: None,
+        way: None,
         stopped: None,
         ran: None,
         outcome: Outcome::Below,
@@ -147,7 +152,15 @@ impl Plan {
             MallocKind::Musl | MallocKind::Unknown => None,
         };
         let tops: Vec<Top> = if deep { secondary_tops(report).collect() } else { Vec::new() };
-        let is_known = report.malloc.kind == MallocKind::Glibc && report.scope == Scope::Heaps;
+        let is_known = report.scope == Scope::Heaps
+            && match report.malloc.kind {
+                MallocKind::Glibc => true,
+                MallocKind::Slackwater => report
+                    .heaps
+                    .iter()
+                    .any(|heap| matches!(heap.heap.allocator, Allocator::Slackwater { .. })),
+                _ => false,
+            };
         let of_tops: u64 = tops.iter().map(|top| top.returnable.process).sum();
         let predicted_bytes = is_known.then(|| report.trimmable_bytes() + of_tops);
         Self { recipe, tops, predicted_bytes }
@@ -180,6 +193,11 @@ fn enter(
     };
     // What is not permitted is said before what is not known for want of permission.
     let target = Target::open(&process).map_err(|error| refused(&error))?;
+    if let Some(mailbox) = mailbox(root, report)
+        && by_command(&target, mailbox, args, row)?
+    {
+        return Ok(());
+    }
     let recipe = plan.recipe.ok_or_else(unsupported)?;
     let call = recipe.resolve(&target).map_err(|error| refused(&error))?.ok_or_else(unsupported)?;
     let options = Options { search: args.deadline, ..Options::default() };
@@ -203,10 +221,43 @@ fn enter(
     row.rss_before_bytes = before;
     row.rss_after_bytes = Some(after);
     row.released_bytes = Some(before.saturating_sub(after));
+    row.way = Some(Way::Call);
     row.stopped = Some(stopped);
     row.ran = Some(ran);
     row.outcome = if finished { Outcome::Trimmed } else { Outcome::StillRunning };
     deeper
+}
+
+/// Where our own allocator is asked, if its governor is there to hear it.
+fn mailbox(root: &Root, report: &ProcessReport) -> Option<Mailbox> {
+    let governor = &report.slackwater.as_ref()?.governor;
+    if matches!(governor.state, None | Some(GovernorState::Off | GovernorState::Dormant)) {
+        return None;
+    }
+    let live = Live::open(root, report.pid).ok()?;
+    let block = find_block(&live, &live)?;
+    Some(Mailbox { command: Snapshot::COMMAND.of(block), served: Snapshot::SERVED.of(block) })
+}
+
+/// Asks by the command word: whether it was answered.
+fn by_command(
+    target: &Target<'_>,
+    mailbox: Mailbox,
+    args: &TrimArgs,
+    row: &mut Row,
+) -> Result<bool, Failure> {
+    let before = rss(target.process())?;
+    let Reply::Served(after) = target.post(mailbox, args.deadline).map_err(|error| refused(&error))? else {
+        return Ok(false);
+    };
+    let rss_after = rss(target.process())?;
+    row.rss_before_bytes = before;
+    row.rss_after_bytes = Some(rss_after);
+    row.released_bytes = Some(before.saturating_sub(rss_after));
+    row.way = Some(Way::Command);
+    row.ran = Some(after);
+    row.outcome = Outcome::Trimmed;
+    Ok(true)
 }
 
 /// The top as the entry wants it.

@@ -23,6 +23,7 @@ extern crate std;
 
 mod block;
 mod cgroup;
+mod children;
 mod decay;
 mod fork;
 mod governor;
@@ -31,6 +32,7 @@ mod mallctl;
 mod memory_info;
 mod options;
 mod policy;
+mod preload;
 mod processors;
 mod program;
 #[cfg(not(test))]
@@ -38,6 +40,8 @@ mod shims;
 mod start;
 mod statistics;
 mod sys;
+#[cfg(not(test))]
+mod versions;
 
 /// What the library profile needs in place of the standard library's.
 #[cfg(all(not(test), panic = "abort"))]

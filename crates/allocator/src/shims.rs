@@ -18,7 +18,7 @@ const PAGE_BYTES: usize = 4096;
 
 /// # Safety
 /// As malloc(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
     // SAFETY: no precondition beyond malloc(3)'s, which our caller keeps.
     unsafe { jemalloc::malloc(size) }
@@ -26,7 +26,7 @@ pub(crate) unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
 
 /// # Safety
 /// As calloc(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
     // SAFETY: no precondition beyond calloc(3)'s, which our caller keeps.
     unsafe { jemalloc::calloc(count, size) }
@@ -34,7 +34,7 @@ pub(crate) unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void
 
 /// # Safety
 /// As realloc(3); a size of 0 frees and returns NULL, by the option `zero_realloc:free`.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: `block` is NULL or came from this library, as realloc(3) asks of our caller.
     unsafe { jemalloc::realloc(block, size) }
@@ -42,7 +42,7 @@ pub(crate) unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut
 
 /// # Safety
 /// As free(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn free(block: *mut c_void) {
     // SAFETY: `block` is NULL or came from this library, as free(3) asks of our caller.
     unsafe { jemalloc::free(block) }
@@ -50,7 +50,7 @@ pub(crate) unsafe extern "C" fn free(block: *mut c_void) {
 
 /// # Safety
 /// As free(3). glibc exported it until 2.26; old programs still call it.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn cfree(block: *mut c_void) {
     // SAFETY: as `free`.
     unsafe { jemalloc::free(block) }
@@ -58,7 +58,7 @@ pub(crate) unsafe extern "C" fn cfree(block: *mut c_void) {
 
 /// # Safety
 /// As free_sized of C23.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn free_sized(block: *mut c_void, _size: usize) {
     // SAFETY: as `free`.
     unsafe { jemalloc::free(block) }
@@ -66,7 +66,7 @@ pub(crate) unsafe extern "C" fn free_sized(block: *mut c_void, _size: usize) {
 
 /// # Safety
 /// As free_aligned_sized of C23.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn free_aligned_sized(block: *mut c_void, _alignment: usize, _size: usize) {
     // SAFETY: as `free`.
     unsafe { jemalloc::free(block) }
@@ -74,7 +74,7 @@ pub(crate) unsafe extern "C" fn free_aligned_sized(block: *mut c_void, _alignmen
 
 /// # Safety
 /// As reallocarray(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
         // SAFETY: as `realloc`.
@@ -85,7 +85,7 @@ pub(crate) unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, s
 
 /// # Safety
 /// As posix_memalign(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn posix_memalign(
     block: *mut *mut c_void,
     alignment: usize,
@@ -99,7 +99,7 @@ pub(crate) unsafe extern "C" fn posix_memalign(
 /// # Safety
 /// As aligned_alloc(3). An alignment that is no power of two is refused since glibc 2.38 and rounded
 /// up before.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
     if alignment.is_power_of_two() {
         // SAFETY: the alignment is a power of two.
@@ -113,21 +113,21 @@ pub(crate) unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> 
 
 /// # Safety
 /// As memalign(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
     allocate_aligned(alignment, size)
 }
 
 /// # Safety
 /// As valloc(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn valloc(size: usize) -> *mut c_void {
     allocate_aligned(PAGE_BYTES, size)
 }
 
 /// # Safety
 /// As pvalloc(3): whole pages.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
     match size.checked_next_multiple_of(PAGE_BYTES) {
         Some(bytes) => allocate_aligned(PAGE_BYTES, bytes),
@@ -137,7 +137,7 @@ pub(crate) unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
 
 /// # Safety
 /// As malloc_usable_size(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
     // SAFETY: `block` is NULL or came from this library, as malloc_usable_size(3) asks of our caller.
     unsafe { jemalloc::malloc_usable_size(block) }
@@ -145,7 +145,7 @@ pub(crate) unsafe extern "C" fn malloc_usable_size(block: *mut c_void) -> usize 
 
 /// # Safety
 /// As mallctl of jemalloc(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mallctl(
     name: *const c_char,
     old: *mut c_void,
@@ -159,7 +159,7 @@ pub(crate) unsafe extern "C" fn mallctl(
 
 /// # Safety
 /// As mallctlnametomib of jemalloc(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mallctlnametomib(
     name: *const c_char,
     mib: *mut usize,
@@ -171,7 +171,7 @@ pub(crate) unsafe extern "C" fn mallctlnametomib(
 
 /// # Safety
 /// As mallctlbymib of jemalloc(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn mallctlbymib(
     mib: *const usize,
     length: usize,
@@ -186,7 +186,7 @@ pub(crate) unsafe extern "C" fn mallctlbymib(
 
 /// # Safety
 /// As malloc_stats_print of jemalloc(3).
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn malloc_stats_print(
     write: Option<unsafe extern "C" fn(*mut c_void, *const c_char)>,
     argument: *mut c_void,

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)] // the table of constructors
 
 use crate::mallctl::names;
-use crate::{block, fork, governor, options, program, statistics, sys};
+use crate::{block, fork, governor, options, preload, program, statistics, sys};
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -25,6 +25,11 @@ extern "C" fn start() {
     }
     statistics::publish_settings(options::n_refused());
     fork::watch();
+    sys::find_real_functions();
+    let embeds_python = program::embeds_python();
+    if embeds_python {
+        preload::take_out();
+    }
     match switch() {
         Switch::Off => {
             block::publish(|block| {
@@ -32,7 +37,7 @@ extern "C" fn start() {
             });
         }
         Switch::On => governor::start(),
-        Switch::Python if program::embeds_python() => governor::start(),
+        Switch::Python if embeds_python => governor::start(),
         Switch::Python => {}
     }
 }

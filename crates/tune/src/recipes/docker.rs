@@ -61,7 +61,7 @@ fn library(request: &Request, draft: &mut Draft) {
 
 /// The command line of one container.
 pub(super) fn container(request: &Request) -> Vec<File> {
-    let mut draft = Draft::new("docker-run.sh", Syntax::Shell, "IMAGE is your image.");
+    let mut draft = Draft::new("docker-run.sh", Syntax::Shell, "your-image is your image.");
     let mut words = vec!["docker run".to_owned()];
     if request.allocator == Allocator::Slackwater {
         draft.note("The library comes from this machine, read-only. The image must have glibc (not Alpine).");
@@ -87,7 +87,7 @@ pub(super) fn container(request: &Request) -> Vec<File> {
     glibc::tunables(request, &mut draft);
     request.verify(&mut draft);
     draft.gap();
-    words.push("IMAGE".to_owned());
+    words.push("your-image".to_owned());
     let last = words.len() - 1;
     for (index, word) in words.iter().enumerate() {
         let indent = if index == 0 { "" } else { "    " };

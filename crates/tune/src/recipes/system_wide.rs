@@ -1,78 +1,82 @@
 //! /etc/ld.so.preload: every program of a machine or an image, and why that is the last resort.
+//!
+//! Invariant: a script, not the file itself. glibc's loader means to skip comments there and loses count
+//! of them: of a file with several it takes the words of the later ones for libraries.
 
 use super::draft::{Draft, Syntax};
-use super::{File, Request, glibc, variables};
+use super::{File, Request, Variable, glibc, variables};
 use crate::Allocator;
 use crate::environment::LD_PRELOAD;
 
 pub(super) fn files(request: &Request) -> Vec<File> {
-    let mut files = Vec::new();
-    let library = request.preload();
-    if let Some(library) = library {
-        files.push(preload(request, library));
-    }
     let mut draft = Draft::new(
-        "/etc/environment",
-        Syntax::Lines,
-        "add these lines. Sessions that pam_env opens read it: logins, cron, su. systemd units and containers do not.",
+        "system-wide.sh",
+        Syntax::Shell,
+        "run once as root, on a machine or by RUN in a Dockerfile. Prefer the other places: they change one service.",
     );
-    if library.is_none() {
-        draft.note("glibc has no file for its settings: what does not read this one needs them in its own environment.");
+    let library = request.preload();
+    if library.is_some() {
+        warnings(&mut draft);
     }
-    let mut is_empty = true;
-    for variable in variables(request).iter().filter(|variable| variable.name != LD_PRELOAD) {
+    draft.line("set -eu");
+    if let Some(library) = library {
+        trial(request, library, &mut draft);
+    }
+    let variables: Vec<Variable> =
+        variables(request).into_iter().filter(|variable| variable.name != LD_PRELOAD).collect();
+    for variable in &variables {
+        draft.gap();
         for reason in &variable.reasons {
             draft.note(reason);
         }
-        draft.line(&format!("{}={}", variable.name, variable.value));
-        is_empty = false;
+        if request.allocator == Allocator::Jemalloc && variable.name == request.allocator.variable() {
+            draft.note(
+                "jemalloc reads them from the name that this link points to, in every program; the variable \
+                MALLOC_CONF wins over it.",
+            );
+            draft.line(&format!("ln -sfn '{}' /etc/malloc.conf", variable.value));
+        } else {
+            draft.note(
+                "Sessions that pam_env opens read this file: logins, cron, su. systemd units and containers do not: \
+                set it there too.",
+            );
+            draft.line(&format!("echo '{}={}' >> /etc/environment", variable.name, variable.value));
+        }
     }
     glibc::tunables(request, &mut draft);
-    if !is_empty {
-        files.push(draft.file());
+    if let Some(library) = library {
+        draft.gap();
+        draft.note("Last, when all else is in place. It holds for what is started from now on.");
+        draft.line(&format!("echo '{library}' > /etc/ld.so.preload"));
     }
-    if request.allocator == Allocator::Jemalloc {
-        files.push(conf(request));
-    }
-    files
+    vec![draft.file()]
 }
 
-fn preload(request: &Request, library: &str) -> File {
-    let mut draft = Draft::new(
-        "/etc/ld.so.preload",
-        Syntax::Lines,
-        "the loader reads it for every program that it starts, root's and setuid ones too.",
-    );
-    draft.note("Prefer the environment of one service, as the other recipes do. Reasons to be careful:");
+fn warnings(draft: &mut Draft) {
     draft.note(
-        "- A library that does not load only draws a complaint from each command; one that loads and fails takes the \
-        whole machine along, its shells too. Keep a root shell open, and try it first:",
+        "- The loader reads /etc/ld.so.preload for every program that it starts, root's and setuid ones too. Databases \
+        and browsers with allocators of their own are among them.",
     );
-    draft.example(&format!("{LD_PRELOAD}={library} /bin/true && echo well"));
-    draft.note("- Every program pays for it, databases with allocators of their own and browsers too.");
-    draft.note("- It holds for one file system tree: containers have their own, and images keep it when they are built.");
-    draft.note("- Static programs and those for musl ignore it. PYTHONMALLOC cannot be set this way.");
-    draft.note("- It is undone by emptying this file; what runs keeps its allocator until it is restarted.");
-    draft.note("Where it is right: an image that runs one service, started through sudo, su or `env -i`.");
-    if let Some(install) = request.install() {
-        draft.note("Once, as root:");
-        draft.example(&install);
-    }
-    draft.line(library);
-    draft.file()
+    draft.note(
+        "- A library that is missing draws a complaint from each command. One that loads and fails takes every shell \
+        along: keep one open as root. It is undone by removing the file.",
+    );
+    draft.note("- No comments in that file: glibc's loader takes words of theirs for libraries.");
+    draft.note(
+        "- It holds for one tree of files: containers do not see the host's, and an image keeps what it was built with.",
+    );
+    draft.note("- Static programs and those for musl ignore it.");
+    draft.note("Where it is right: an image of one service that is started through sudo, su or `env -i`.");
 }
 
-/// jemalloc's own file of settings: a link whose target is the text.
-fn conf(request: &Request) -> File {
-    let mut draft = Draft::new(
-        "malloc-conf.sh",
-        Syntax::Shell,
-        "run once, as root: jemalloc reads its settings from the name that /etc/malloc.conf links to.",
-    );
-    draft.note("It is read by every program on jemalloc; the variable MALLOC_CONF wins over it.");
-    for variable in variables(request).iter().filter(|variable| variable.name == request.allocator.variable())
-    {
-        draft.line(&format!("ln -sfn '{}' /etc/malloc.conf", variable.value));
+/// The lines that stop the script before it can do harm.
+fn trial(request: &Request, library: &str, draft: &mut Draft) {
+    draft.gap();
+    if let Some(install) = request.install() {
+        draft.line(&install);
     }
-    draft.file()
+    draft.note("Nothing is written unless the library loads, and nothing of yours is overwritten.");
+    draft.line(&format!("library=$(readlink -e {library})"));
+    draft.line(&format!("{LD_PRELOAD}=$library grep -q \"$library\" /proc/self/maps"));
+    draft.line("if [ -s /etc/ld.so.preload ]; then echo '/etc/ld.so.preload is in use' >&2; exit 1; fi");
 }

@@ -17,9 +17,9 @@ use slackwater_layout::slackwater::{
 const TURNS_MAX: u32 = 1000;
 
 /// The block. Its name in the dynamic symbol table is part of its format.
-#[unsafe(no_mangle)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 #[allow(non_upper_case_globals)] // the symbol's name
-pub static slackwater_block: Block = Block {
+pub(crate) static slackwater_block: Block = Block {
     magic: MAGIC,
     version: VERSION,
     size: size_of::<Block>() as u32,

@@ -133,9 +133,10 @@ impl Target {
         let path = unsafe { CStr::from_ptr(path) };
         let name = base_name(path.to_bytes());
         let is_python = match name {
-            // SAFETY: as our caller promises.
             b"env" => {
-                unsafe { words(arguments) }.skip(1).any(|word| program::is_python_path(word.to_bytes()))
+                // SAFETY: as our caller promises.
+                let mut words = unsafe { words(arguments) }.skip(1);
+                words.any(|word| program::is_python_path(word.to_bytes()))
             }
             _ => program::is_python_path(name) || is_python_file(path),
         };

@@ -15,6 +15,8 @@
 //!
 //! Must never know: what the governor's numbers mean (`control` decides), who reads the block.
 #![cfg_attr(not(test), no_std)]
+// Unit tests are of the pure parts, in a process that keeps its own malloc.
+#![cfg_attr(test, allow(dead_code))]
 
 // Profiles that unwind (dev, test) borrow the panic handler of the standard library; the `library`
 // profile, in which this is shipped, links none of it.

@@ -16,65 +16,73 @@ use tikv_jemalloc_sys as jemalloc;
 const ALIGNMENT_MAX: usize = 1 << (usize::BITS - 1);
 const PAGE_BYTES: usize = 4096;
 
-/// # Safety
-/// As malloc(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
-    // SAFETY: no precondition beyond malloc(3)'s, which our caller keeps.
-    unsafe { jemalloc::malloc(size) }
+/// Exports `name` as one jump. The compiler's own tail call would go through the table of addresses.
+macro_rules! jumps {
+    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? => $target:ident;)+) => {
+        $(
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            #[unsafe(naked)]
+            pub(crate) unsafe extern "C" fn $name($($argument: $type),*) $(-> $result)? {
+                core::arch::naked_asm!("jmp {target}", target = sym jemalloc::$target)
+            }
+        )+
+    };
 }
 
-/// # Safety
-/// As calloc(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
-    // SAFETY: no precondition beyond calloc(3)'s, which our caller keeps.
-    unsafe { jemalloc::calloc(count, size) }
-}
-
-/// # Safety
-/// As realloc(3); a size of 0 frees and returns NULL, by the option `zero_realloc:free`.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
-    // SAFETY: `block` is NULL or came from this library, as realloc(3) asks of our caller.
-    unsafe { jemalloc::realloc(block, size) }
-}
-
-/// # Safety
-/// As free(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn free(block: *mut c_void) {
-    // SAFETY: `block` is NULL or came from this library, as free(3) asks of our caller.
-    unsafe { jemalloc::free(block) }
-}
-
-/// # Safety
-/// As free(3). glibc exported it until 2.26; old programs still call it.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn cfree(block: *mut c_void) {
-    // SAFETY: as `free`.
-    unsafe { jemalloc::free(block) }
-}
-
-/// # Safety
-/// As free_sized of C23.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn free_sized(block: *mut c_void, _size: usize) {
-    // SAFETY: as `free`.
-    unsafe { jemalloc::free(block) }
-}
-
-/// # Safety
-/// As free_aligned_sized of C23.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn free_aligned_sized(block: *mut c_void, _alignment: usize, _size: usize) {
-    // SAFETY: as `free`.
-    unsafe { jemalloc::free(block) }
+jumps! {
+    /// # Safety
+    /// As malloc(3).
+    malloc(size: usize) -> *mut c_void => malloc;
+    /// # Safety
+    /// As calloc(3).
+    calloc(count: usize, size: usize) -> *mut c_void => calloc;
+    /// # Safety
+    /// As realloc(3); a size of 0 frees and returns NULL, by the option `zero_realloc:free`.
+    realloc(block: *mut c_void, size: usize) -> *mut c_void => realloc;
+    /// # Safety
+    /// As free(3).
+    free(block: *mut c_void) => free;
+    /// # Safety
+    /// As free(3). glibc exported it until 2.26; old programs still call it.
+    cfree(block: *mut c_void) => free;
+    /// # Safety
+    /// As free_sized of C23.
+    free_sized(block: *mut c_void, size: usize) => free;
+    /// # Safety
+    /// As free_aligned_sized of C23.
+    free_aligned_sized(block: *mut c_void, alignment: usize, size: usize) => free;
+    /// # Safety
+    /// As posix_memalign(3): jemalloc refuses the same alignments as glibc.
+    posix_memalign(block: *mut *mut c_void, alignment: usize, size: usize) -> c_int => posix_memalign;
+    /// # Safety
+    /// As malloc_usable_size(3).
+    malloc_usable_size(block: *mut c_void) -> usize => malloc_usable_size;
+    /// # Safety
+    /// As mallctl of jemalloc(3).
+    mallctl(
+        name: *const c_char, old: *mut c_void, old_bytes: *mut usize, new: *mut c_void, new_bytes: usize
+    ) -> c_int => mallctl;
+    /// # Safety
+    /// As mallctlnametomib of jemalloc(3).
+    mallctlnametomib(name: *const c_char, mib: *mut usize, length: *mut usize) -> c_int => mallctlnametomib;
+    /// # Safety
+    /// As mallctlbymib of jemalloc(3).
+    mallctlbymib(
+        mib: *const usize, length: usize, old: *mut c_void, old_bytes: *mut usize, new: *mut c_void,
+        new_bytes: usize
+    ) -> c_int => mallctlbymib;
+    /// # Safety
+    /// As malloc_stats_print of jemalloc(3).
+    malloc_stats_print(
+        write: Option<unsafe extern "C" fn(*mut c_void, *const c_char)>, argument: *mut c_void,
+        options: *const c_char
+    ) => malloc_stats_print;
 }
 
 /// # Safety
 /// As reallocarray(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
     match count.checked_mul(size) {
         // SAFETY: as `realloc`.
@@ -84,22 +92,9 @@ pub(crate) unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, s
 }
 
 /// # Safety
-/// As posix_memalign(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn posix_memalign(
-    block: *mut *mut c_void,
-    alignment: usize,
-    size: usize,
-) -> c_int {
-    // SAFETY: `block` is writable, as posix_memalign(3) asks of our caller; jemalloc refuses alignments
-    // that are no power of two or less than a pointer's size, as glibc does.
-    unsafe { jemalloc::posix_memalign(block, alignment, size) }
-}
-
-/// # Safety
 /// As aligned_alloc(3). An alignment that is no power of two is refused since glibc 2.38 and rounded
 /// up before.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
     if alignment.is_power_of_two() {
         // SAFETY: the alignment is a power of two.
@@ -113,87 +108,26 @@ pub(crate) unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> 
 
 /// # Safety
 /// As memalign(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
     allocate_aligned(alignment, size)
 }
 
 /// # Safety
 /// As valloc(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn valloc(size: usize) -> *mut c_void {
     allocate_aligned(PAGE_BYTES, size)
 }
 
 /// # Safety
 /// As pvalloc(3): whole pages.
-#[cfg_attr(not(test), unsafe(no_mangle))]
+#[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
     match size.checked_next_multiple_of(PAGE_BYTES) {
         Some(bytes) => allocate_aligned(PAGE_BYTES, bytes),
         None => refuse(libc::ENOMEM),
     }
-}
-
-/// # Safety
-/// As malloc_usable_size(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
-    // SAFETY: `block` is NULL or came from this library, as malloc_usable_size(3) asks of our caller.
-    unsafe { jemalloc::malloc_usable_size(block) }
-}
-
-/// # Safety
-/// As mallctl of jemalloc(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn mallctl(
-    name: *const c_char,
-    old: *mut c_void,
-    old_bytes: *mut usize,
-    new: *mut c_void,
-    new_bytes: usize,
-) -> c_int {
-    // SAFETY: every argument is our caller's, by jemalloc(3).
-    unsafe { jemalloc::mallctl(name, old, old_bytes, new, new_bytes) }
-}
-
-/// # Safety
-/// As mallctlnametomib of jemalloc(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn mallctlnametomib(
-    name: *const c_char,
-    mib: *mut usize,
-    length: *mut usize,
-) -> c_int {
-    // SAFETY: every argument is our caller's, by jemalloc(3).
-    unsafe { jemalloc::mallctlnametomib(name, mib, length) }
-}
-
-/// # Safety
-/// As mallctlbymib of jemalloc(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn mallctlbymib(
-    mib: *const usize,
-    length: usize,
-    old: *mut c_void,
-    old_bytes: *mut usize,
-    new: *mut c_void,
-    new_bytes: usize,
-) -> c_int {
-    // SAFETY: every argument is our caller's, by jemalloc(3).
-    unsafe { jemalloc::mallctlbymib(mib, length, old, old_bytes, new, new_bytes) }
-}
-
-/// # Safety
-/// As malloc_stats_print of jemalloc(3).
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn malloc_stats_print(
-    write: Option<unsafe extern "C" fn(*mut c_void, *const c_char)>,
-    argument: *mut c_void,
-    options: *const c_char,
-) {
-    // SAFETY: every argument is our caller's, by jemalloc(3).
-    unsafe { jemalloc::malloc_stats_print(write, argument, options) }
 }
 
 /// By memalign's rules: an alignment that is no power of two is rounded up to the next.

@@ -22,9 +22,6 @@ pub(crate) const DIRTY_PAGES: Name<usize> = Name::new(c"stats.arenas.4096.pdirty
 pub(crate) const MUZZY_PAGES: Name<usize> = Name::new(c"stats.arenas.4096.pmuzzy");
 pub(crate) const CACHED: Name<usize> = Name::new(c"stats.arenas.4096.tcache_bytes");
 
-/// Active bytes, summed without a lock.
-pub(crate) const ACTIVE_APPROXIMATE: Name<usize> = Name::new(c"approximate_stats.active");
-
 pub(crate) const N_ARENAS: Name<u32> = Name::new(c"opt.narenas");
 pub(crate) const THREAD_CACHE: Name<u8> = Name::new(c"opt.tcache");
 pub(crate) const THREAD_CACHE_MAX: Name<usize> = Name::new(c"arenas.tcache_max");

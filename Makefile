@@ -29,9 +29,10 @@ setup: ## what the tests need from Debian, PyPI and crates.io, only what is miss
 	@scripts/setup $(TOOLS)
 	@$(PYTHON) demo/run.py --venv-only
 
-fixtures: ## other Debian releases (glibc 2.31, 2.41, 2.43), unpacked under fixtures/.cache
+fixtures: ## other Debian releases (glibc 2.31, 2.41, 2.43) and Python wheels, under fixtures/.cache
 	$(call say,fixtures)
 	@fixtures/fetch || echo 'fixtures: tests will name what they could not cover' >&2
+	@fixtures/wheels || echo 'fixtures: tests will name what they could not cover' >&2
 
 lint: ## formatting, clippy, documentation, ruff, shellcheck
 	$(call say,format)
@@ -42,7 +43,7 @@ lint: ## formatting, clippy, documentation, ruff, shellcheck
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 	$(call say,python and shell)
 	$(TOOLS)/bin/ruff check --quiet .
-	$(TOOLS)/bin/shellcheck fixtures/fetch scripts/setup bench/run fuzz/run .ci/run
+	$(TOOLS)/bin/shellcheck fixtures/fetch fixtures/wheels scripts/setup scripts/jemalloc-tests bench/run fuzz/run .ci/run
 
 unit: ## all Rust tests
 	$(call say,tests)

@@ -10,13 +10,17 @@ TOOLS := $(TARGET)/tools
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: build demo test setup fixtures bench corpus fuzz fuzz-replay lint unit generated policy short-demo clean-demo help
+.PHONY: build library demo test setup fixtures bench corpus fuzz fuzz-replay lint unit generated policy short-demo clean-demo help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-build: ## the release binary, target/release/slackwater
+build: library ## the release binary and the allocator library beside it, in target/release
 	cargo build --release --package slackwater
+	install -m 755 $(TARGET)/library/libslackwater_alloc.so $(TARGET)/release/
+
+library: ## the allocator library, target/library/libslackwater_alloc.so (its profile links no Rust runtime)
+	cargo build --profile library --package slackwater-allocator
 
 demo: ## a real service that keeps its memory, diagnosed and trimmed (about 3 minutes)
 	@$(PYTHON) demo/run.py
@@ -45,7 +49,7 @@ lint: ## formatting, clippy, documentation, ruff, shellcheck
 	$(TOOLS)/bin/ruff check --quiet .
 	$(TOOLS)/bin/shellcheck fixtures/fetch fixtures/wheels scripts/setup scripts/jemalloc-tests bench/run fuzz/run .ci/run
 
-unit: ## all Rust tests
+unit: library ## all Rust tests
 	$(call say,tests)
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace --all-features

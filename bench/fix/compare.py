@@ -30,7 +30,11 @@ def median(trials: list[dict], measure: Measure) -> float:
 def ratio(trials: list[dict], base: list[dict], measure: Measure) -> Ratio:
     """Of trials to those of the base in the same repetition: the median, and its 95 % bootstrap interval."""
     bases = {trial["repetition"]: measure(trial) for trial in base}
-    ratios = [measure(trial) / bases[trial["repetition"]] for trial in trials]
+    return interval([measure(trial) / bases[trial["repetition"]] for trial in trials])
+
+
+def interval(ratios: list[float]) -> Ratio:
+    """The median and its 95 % bootstrap interval; the same numbers give the same interval."""
     dice = random.Random(1)
     medians = sorted(statistics.median(dice.choices(ratios, k=len(ratios))) for _ in range(2000))
     return Ratio(statistics.median(ratios), medians[50], medians[1949])

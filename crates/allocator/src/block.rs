@@ -62,6 +62,7 @@ pub(crate) static slackwater_block: Block = Block {
     command: AtomicU32::new(0),
     served: AtomicU32::new(0),
     served_bytes: AtomicU64::new(0),
+    purge_cpu_ns: AtomicU64::new(0),
 };
 
 const fn library_version() -> [u8; 16] {
@@ -104,6 +105,7 @@ pub(crate) fn after_fork() {
         block.n_decisions.store(0, Relaxed);
         block.n_ticks.store(0, Relaxed);
         block.governor_cpu_ns.store(0, Relaxed);
+        block.purge_cpu_ns.store(0, Relaxed);
         block.purged_bytes.store(0, Relaxed);
         block.background_threads.store(0, Relaxed);
         block.served.store(block.command.load(Relaxed), Relaxed);

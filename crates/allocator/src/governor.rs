@@ -42,8 +42,10 @@ pub(crate) fn start_again() {
 
 extern "C" fn govern(_: *mut c_void) -> *mut c_void {
     sys::name_thread(c"slackwater");
+    // Before standard error is left with the other descriptors.
+    let policy = crate::policy::from_environment();
     sys::leave_descriptors();
-    if let Some(governor) = Governor::new() {
+    if let Some(governor) = Governor::new(policy) {
         governor.run();
     }
     null_mut()
@@ -60,15 +62,23 @@ struct Governor {
 struct Outcome {
     command: Option<u32>,
     pages: Option<Pages>,
-    purged: Option<(Reason, u64)>,
+    purged: Option<Purged>,
     limit_bytes: Option<u64>,
     decision: Decision,
 }
 
+/// What a purge gave back, and what it took.
+#[derive(Clone, Copy)]
+struct Purged {
+    reason: Reason,
+    bytes: u64,
+    cpu_ns: u64,
+}
+
 impl Governor {
-    fn new() -> Option<Self> {
+    fn new(policy: Policy) -> Option<Self> {
         Some(Self {
-            policy: crate::policy::from_environment(),
+            policy,
             statistics: Statistics::resolve()?,
             purge: names::PURGE_ALL.resolve()?,
             groups: Groups::find(),
@@ -113,7 +123,7 @@ impl Governor {
     }
 
     /// Does what was decided: the pages afterwards, where they were counted, and what a purge gave back.
-    fn apply(&self, decision: &Decision, pages: Option<Pages>) -> (Option<Pages>, Option<(Reason, u64)>) {
+    fn apply(&self, decision: &Decision, pages: Option<Pages>) -> (Option<Pages>, Option<Purged>) {
         match decision.decay {
             Some(DecayChange::To(milliseconds)) => decay::set(milliseconds as i64),
             Some(DecayChange::Restore) => decay::restore(),
@@ -121,9 +131,12 @@ impl Governor {
         }
         let Some(reason) = decision.purge else { return (pages, None) };
         let before = pages.unwrap_or_else(|| self.statistics.refresh());
+        let begin_ns = sys::thread_cpu_ns();
         self.purge.run();
+        let cpu_ns = sys::thread_cpu_ns().saturating_sub(begin_ns);
         let after = self.statistics.refresh();
-        (Some(after), Some((reason, before.unused_bytes().saturating_sub(after.unused_bytes()))))
+        let bytes = before.unused_bytes().saturating_sub(after.unused_bytes());
+        (Some(after), Some(Purged { reason, bytes, cpu_ns }))
     }
 
     fn publish(&self, outcome: &Outcome) {
@@ -149,11 +162,12 @@ impl Governor {
                 block.dirty_decay_ms.store(milliseconds, Relaxed);
                 block::record(block, Reason::Decay, milliseconds as u64);
             }
-            if let Some((reason, bytes)) = outcome.purged {
-                block::record(block, reason, bytes);
+            if let Some(purged) = outcome.purged {
+                block::record(block, purged.reason, purged.bytes);
+                block.purge_cpu_ns.store(block.purge_cpu_ns.load(Relaxed) + purged.cpu_ns, Relaxed);
             }
             if let Some(command) = outcome.command {
-                block.served_bytes.store(outcome.purged.map_or(0, |(_, bytes)| bytes), Relaxed);
+                block.served_bytes.store(outcome.purged.map_or(0, |purged| purged.bytes), Relaxed);
                 block.served.store(command, Relaxed);
             }
         });

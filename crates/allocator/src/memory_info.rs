@@ -149,13 +149,10 @@ pub(crate) unsafe extern "C" fn malloc_stats() {
 }
 
 const M_MXFAST: c_int = 1;
-const M_MMAP_THRESHOLD: c_int = -3;
 const M_ARENA_TEST: c_int = -7;
 const M_ARENA_MAX: c_int = -8;
 /// glibc's `MAX_FAST_SIZE`.
 const FAST_MAX_BYTES: c_int = 160;
-/// glibc's `HEAP_MAX_SIZE / 2`.
-const MAP_THRESHOLD_MAX_BYTES: c_int = 32 << 20;
 
 /// # Safety
 /// None: mallopt(3) has no precondition.
@@ -163,7 +160,6 @@ const MAP_THRESHOLD_MAX_BYTES: c_int = 32 << 20;
 pub(crate) unsafe extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
     c_int::from(match parameter {
         M_MXFAST => (0..=FAST_MAX_BYTES).contains(&value),
-        M_MMAP_THRESHOLD => (0..=MAP_THRESHOLD_MAX_BYTES).contains(&value),
         M_ARENA_TEST | M_ARENA_MAX => value > 0,
         _ => true,
     })
@@ -223,8 +219,6 @@ mod tests {
         let check = |parameter, value, expected| assert_eq!(unsafe { mallopt(parameter, value) }, expected);
         check(M_MXFAST, 160, 1);
         check(M_MXFAST, 161, 0);
-        check(M_MMAP_THRESHOLD, 128 << 10, 1);
-        check(M_MMAP_THRESHOLD, 64 << 20, 0);
         check(M_ARENA_MAX, 0, 0);
         check(-1, 131_072, 1);
     }

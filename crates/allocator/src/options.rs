@@ -51,6 +51,7 @@ unsafe impl Sync for Answer {}
 
 static ANSWER: Answer = Answer(UnsafeCell::new([0; ANSWER_BYTES]));
 static N_REFUSED: AtomicU32 = AtomicU32::new(0);
+static N_MALFORMED: AtomicU32 = AtomicU32::new(0);
 
 // Not a Rust function under that name, so that the library does not export it.
 #[cfg(not(test))]
@@ -165,16 +166,21 @@ fn huge_pages_always() -> bool {
 unsafe extern "C" fn count_refusals(_: *mut c_void, message: *const c_char) {
     // SAFETY: jemalloc passes a NUL-terminated string.
     let message = unsafe { CStr::from_ptr(message) }.to_bytes();
-    if REFUSALS.iter().any(|words| message.windows(words.len()).any(|found| found == *words)) {
+    let says = |words: &&[u8]| message.windows(words.len()).any(|found| found == *words);
+    if REFUSED_OPTION.iter().any(|words| says(words)) {
         N_REFUSED.fetch_add(1, Relaxed);
+    } else if REFUSED_TEXT.iter().any(|words| says(words)) {
+        N_MALFORMED.fetch_add(1, Relaxed);
     }
     sys::write_error(message);
 }
 
 /// How jemalloc 5.3.1 begins to say that it did not take an option (`src/conf.c`).
-const REFUSALS: [&[u8]; 4] = [b"Invalid conf", b"Out-of-range conf", b"Conf string", b"Malformed conf"];
+const REFUSED_OPTION: [&[u8]; 2] = [b"Invalid conf", b"Out-of-range conf"];
+/// How it says so of text in which it finds no option. It reads all text twice, and says this twice.
+const REFUSED_TEXT: [&[u8]; 2] = [b"Conf string", b"Malformed conf"];
 
-/// Options that jemalloc refused. It reads each twice, and complains twice.
+/// Options that were refused.
 pub(crate) fn n_refused() -> u32 {
-    N_REFUSED.load(Relaxed).div_ceil(2)
+    N_REFUSED.load(Relaxed) + N_MALFORMED.load(Relaxed).div_ceil(2)
 }

@@ -165,6 +165,9 @@ pub struct Block {
     pub served: AtomicU32,
     /// Bytes that the last command gave back.
     pub served_bytes: AtomicU64,
+
+    /// Of `governor_cpu_ns`, what purges took: work that the program's threads would have done otherwise.
+    pub purge_cpu_ns: AtomicU64,
 }
 
 #[cfg(test)]

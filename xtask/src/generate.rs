@@ -2,6 +2,7 @@
 //!
 //! Invariant: a page depends on the sources alone: not on the machine, the terminal or the clock.
 
+mod advise;
 mod cli_page;
 mod findings;
 mod promises;
@@ -36,7 +37,7 @@ struct Page {
 /// In [`Mode::Check`], names every page that differs from the code.
 pub(crate) fn run(mode: Mode) -> Result<String> {
     let root = workspace::root();
-    let pages = [cli_page::page(&root)?, findings::page(&root)?, promises::page(&root)?];
+    let pages = [advise::page()?, cli_page::page(&root)?, findings::page(&root)?, promises::page(&root)?];
 
     let stale: Vec<&Page> = pages.iter().filter(|page| !is_current(&root, page)).collect();
     if mode == Mode::Check && !stale.is_empty() {

@@ -56,7 +56,7 @@ const CRATES: &[Crate] = &[
         ],
     ),
     Crate { name: "testkit", floor: None, may_link: &["base", "memory", "procfs"], packages: None },
-    Crate { name: "xtask", floor: None, may_link: &["base", "diagnose", "testkit"], packages: None },
+    Crate { name: "xtask", floor: None, may_link: &["base", "diagnose", "testkit", "tune"], packages: None },
 ];
 
 /// Loaded into targets, never linked.

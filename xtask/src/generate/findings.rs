@@ -1,6 +1,6 @@
-//! docs/findings.md: every finding by its code, and every threshold.
+//! docs/findings.md: every finding and every mistake by its code, and every threshold.
 //!
-//! Invariant: codes and titles come from the enum itself. A finding's text is the first comment of
+//! Invariant: codes and titles come from the enums themselves. A finding's text is the first comment of
 //! the file in `rules/` that makes it, so that the page and the rule change together.
 
 use std::fmt::Write as _;
@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use slackwater_diagnose::Code;
+use slackwater_diagnose::serving::{Grade, MistakeCode};
 
 use super::{Page, entries};
 
@@ -19,6 +20,13 @@ const INTRODUCTION: &str = "\
 What `slackwater diagnose` can find. A code stands for one thing for ever: it is never used again for
 something else. The finding that explains most bytes (or most growth, when there is growth) is the
 verdict; those marked *circumstance* never are, they name a cause or something to know beside it.
+";
+
+const MISTAKES: &str = "
+# Mistakes
+
+What `slackwater verify` can find, each with what was seen and the exact fix. Those marked *note* are in
+force as they were meant, and good to know; the others make it exit with 1.
 ";
 
 /// Names that keep their small letter at the start of a sentence.
@@ -50,6 +58,12 @@ pub(super) fn page(root: &Path) -> Result<Page> {
         let circumstance = if code.decides() { "" } else { " (*circumstance*)" };
         let _ = write!(text, "\n## {code}: {}{circumstance}\n\n{manual}", code.title());
     }
+    text.push_str(MISTAKES);
+    for &code in MistakeCode::ALL {
+        let note = if code.grade() == Grade::Note { " (*note*)" } else { "" };
+        let about = wrapped(code.about());
+        let _ = write!(text, "\n## {code}: {}{note}\n\n{about}", code.title());
+    }
     let limits = root.join(THRESHOLDS);
     let limits = fs::read_to_string(&limits).with_context(|| format!("cannot read {}", limits.display()))?;
     text.push_str("\n## Thresholds\n\n| name | value | why |\n|---|---|---|\n");
@@ -57,6 +71,26 @@ pub(super) fn page(root: &Path) -> Result<Page> {
         let _ = writeln!(text, "| `{}` | `{}` | {} |", limit.name, limit.value, limit.why);
     }
     Ok(Page { path: "docs/findings.md".to_owned(), text })
+}
+
+/// The paragraph in lines of at most a hundred columns.
+fn wrapped(paragraph: &str) -> String {
+    const WIDTH: usize = 100;
+    let mut text = String::new();
+    let mut column = 0;
+    for word in paragraph.split_whitespace() {
+        if column > 0 && column + 1 + word.len() > WIDTH {
+            text.push('\n');
+            column = 0;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += word.len();
+    }
+    text.push('\n');
+    text
 }
 
 /// Whether the rule's code, tests left aside, makes findings of this code.
@@ -127,6 +161,13 @@ mod tests {
         assert!(!makes(rule, Code::Swap));
         assert!(!makes("Code::SwapX", Code::Swap));
         assert_eq!(manual(rule), "Manual.\n\nMore.\n");
+    }
+
+    #[test]
+    fn paragraphs_are_broken_between_words() {
+        let text = wrapped(&"word ".repeat(50));
+        assert!(text.lines().all(|line| line.len() <= 100 && !line.ends_with(' ')), "{text}");
+        assert_eq!(text.split_whitespace().count(), 50);
     }
 
     #[test]

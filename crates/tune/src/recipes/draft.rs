@@ -19,8 +19,6 @@ words! {
         Python = "python",
         /// Commands for sh.
         Shell = "shell",
-        /// One word in a line.
-        Lines = "lines",
     }
 }
 

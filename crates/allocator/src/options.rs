@@ -27,9 +27,15 @@ use tikv_jemalloc_sys as jemalloc;
 const DEFAULTS: &[u8] =
     b"dirty_decay_ms:10000,muzzy_decay_ms:0,oversize_threshold:0,background_thread:false,zero_realloc:free";
 
-/// Arenas of a Python process: its threads allocate by turns, under the GIL, so that more would only
-/// multiply what is kept.
-const PYTHON_ARENAS: u32 = 1;
+/// Ours for Python processes besides.
+///
+/// | option | why |
+/// | --- | --- |
+/// | `narenas:1` | threads allocate by turns, under the GIL: more arenas would only multiply what is kept |
+/// | `tcache_max:1024`, `tcache_ncached_max` | what an idle thread has cached nobody can flush: few blocks each, none large |
+/// | `cache_oblivious:false` | saves a page for each block of 16 KiB and more |
+const PYTHON_DEFAULTS: &[u8] =
+    b",narenas:1,tcache_max:1024,tcache_ncached_max:8-64:64|80-256:32|320-1024:8,cache_oblivious:false";
 
 /// jemalloc's own rule for other programs, by processors; applied where a quota allows fewer processors
 /// than jemalloc counts.
@@ -88,7 +94,7 @@ fn compose(answer: &mut [u8; ANSWER_BYTES]) {
     text.push(DEFAULTS);
     let processors = processors::usable();
     if program::is_python() {
-        text.push_number(b",narenas:", PYTHON_ARENAS);
+        text.push(PYTHON_DEFAULTS);
     } else if processors < sys::allowed_processors() {
         text.push_number(b",narenas:", processors * ARENAS_PER_PROCESSOR);
     }
@@ -167,9 +173,9 @@ unsafe extern "C" fn count_refusals(_: *mut c_void, message: *const c_char) {
     // SAFETY: jemalloc passes a NUL-terminated string.
     let message = unsafe { CStr::from_ptr(message) }.to_bytes();
     let says = |words: &&[u8]| message.windows(words.len()).any(|found| found == *words);
-    if REFUSED_OPTION.iter().any(|words| says(words)) {
+    if REFUSED_OPTION.iter().any(&says) {
         N_REFUSED.fetch_add(1, Relaxed);
-    } else if REFUSED_TEXT.iter().any(|words| says(words)) {
+    } else if REFUSED_TEXT.iter().any(says) {
         N_MALFORMED.fetch_add(1, Relaxed);
     }
     sys::write_error(message);

@@ -21,9 +21,13 @@ pub(crate) fn embeds_python() -> bool {
     is_python() || sys::global_symbol(c"Py_BytesMain").is_some() || sys::global_symbol(c"Py_Main").is_some()
 }
 
-/// `python`, `python3`, `python3.12`, `python3.13t`, `pypy3`, with or without a folder before it.
+/// `python`, `python3`, `python3.12`, `python3.13t`, `pypy3`, with or without a folder before it; and
+/// `uwsgi`, which is a Python server even where it loads the interpreter only later.
 pub(crate) fn is_python_path(path: &[u8]) -> bool {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    if name.starts_with(b"uwsgi") {
+        return true;
+    }
     name.strip_prefix(b"python").or_else(|| name.strip_prefix(b"pypy")).is_some_and(|version| {
         version
             .split(|&byte| byte == b' ')
@@ -46,6 +50,7 @@ mod tests {
         check("python", true);
         check("pypy3.10", true);
         check("/usr/bin/python3.11 (deleted)", true);
+        check("/usr/bin/uwsgi-core", true);
         check("/usr/bin/python3-config", false);
         check("/usr/bin/pythonium", false);
         check("/python/bin/bash", false);

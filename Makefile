@@ -77,10 +77,11 @@ policy: ## licences, advisories and duplicates of dependencies
 		echo 'skipped: cargo-deny is not installed (cargo install --locked cargo-deny)'; \
 	fi
 
-short-demo: ## the demo with one round of load and the debug build
+short-demo: library ## the demo with one round of load and the debug build
 	$(call say,demo)
 	cargo build --quiet --package slackwater
-	@SLACKWATER=$(TARGET)/debug/slackwater $(PYTHON) demo/run.py --rounds 1
+	@SLACKWATER=$(TARGET)/debug/slackwater SLACKWATER_LIBRARY=$(TARGET)/library/libslackwater_alloc.so \
+		$(PYTHON) demo/run.py --rounds 1
 
 corpus: build ## precision and recall of the verdicts on labelled services
 	cargo xtask corpus

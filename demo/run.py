@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The whole story in one go: a service that kept its memory, what it is, and giving it back.
+"""The whole story in one go: a service that kept its memory, what it is, giving it back, and the fix.
 
 Makes a virtual environment beside this file, builds Slackwater, starts the telemetry service on real
-gunicorn, loads it, lets it idle, then runs `slackwater diagnose` and `slackwater trim` on it. Everything
-it starts is stopped at the end, also after Ctrl-C.
+gunicorn, loads it, lets it idle, then runs `slackwater diagnose` and `slackwater trim` on it. Then starts
+the same service under `slackwater run` and loads it again. Everything it starts is stopped at the end,
+also after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,11 +62,7 @@ def main() -> int:
 def demo(args: argparse.Namespace) -> None:
     slackwater = build()
     with service(args) as (master, url):
-        step(f"load: {args.rounds} rounds of bursts, every answer checked")
-        run([sys.executable, DEMO / "load.py", "--url", url, "--rounds", str(args.rounds)])
-        step(f"idle for {IDLE_SECONDS} s: no request is being served from here on")
-        time.sleep(IDLE_SECONDS)
-
+        load_and_idle(url, args.rounds)
         show(slackwater, "diagnose", "--pid", str(master))
         predicted = trimmable_bytes(slackwater, master)
         before = resident_bytes(master)
@@ -76,8 +73,24 @@ def demo(args: argparse.Namespace) -> None:
         run([sys.executable, DEMO / "load.py", "--url", url, *few])
         print("  60 of 60")
 
+    with service(args, [slackwater, "run", "--"]) as (master, url):
+        load_and_idle(url, args.rounds)
+        governed = resident_bytes(master)
+
     step("result: RSS of each process, read from /proc, not from Slackwater")
     table(before, predicted, after)
+    kept, fixed = sum(before.values()), sum(governed.values())
+    print(f"  {kept / 1e6:.0f} MB idle on glibc, {fixed / 1e6:.0f} MB idle under slackwater run")
+    if fixed > kept / 2:
+        raise Failed("slackwater run did not halve the idle service")
+
+
+def load_and_idle(url: str, rounds: int) -> None:
+    """Bursts, every answer checked, then time in which memory could come back."""
+    step(f"load: {rounds} rounds of bursts, every answer checked")
+    run([sys.executable, DEMO / "load.py", "--url", url, "--rounds", str(rounds)])
+    step(f"idle for {IDLE_SECONDS} s: no request is being served from here on")
+    time.sleep(IDLE_SECONDS)
 
 
 def make_venv() -> None:
@@ -94,17 +107,17 @@ def make_venv() -> None:
 
 
 def build() -> Path:
-    """The binary: the one that SLACKWATER names, or the one of this repository."""
+    """The binary, with the library beside it: the one that SLACKWATER names, or this repository's."""
     if "SLACKWATER" in os.environ:
         return Path(os.environ["SLACKWATER"]).resolve()
-    step("cargo build --release")
-    run(["cargo", "build", "--release", "--quiet", "--package", "slackwater"], cwd=REPOSITORY)
+    step("make build")
+    run(["make", "--silent", "build"], cwd=REPOSITORY)
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
     return (REPOSITORY / target / "release/slackwater").resolve()
 
 
 @contextmanager
-def service(args: argparse.Namespace) -> Iterator[tuple[int, str]]:
+def service(args: argparse.Namespace, starter: Sequence = ()) -> Iterator[tuple[int, str]]:
     """The running service, as its supervisor's pid and its address; stopped on the way out."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -115,8 +128,9 @@ def service(args: argparse.Namespace) -> Iterator[tuple[int, str]]:
     else:
         command = [VENV / "bin/uvicorn", "--workers", args.workers, "--port", port]
         command += ["--log-level", "warning", "telemetry.asgi:app"]
-    command = [str(word) for word in command]
-    step(shlex.join([Path(command[0]).name, *command[1:]]))
+    command = [str(word) for word in (*starter, *command)]
+    names = {str(VENV / "bin" / args.server): args.server, str(next(iter(starter), "")): "slackwater"}
+    step(shlex.join([names.get(word, word) for word in command]))
     with tempfile.TemporaryFile() as log:
         # Its own session: Ctrl-C reaches this script, which then stops the service in order.
         server = subprocess.Popen(command, cwd=DEMO, stdout=log, stderr=log, start_new_session=True)

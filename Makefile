@@ -80,7 +80,7 @@ policy: ## licences, advisories and duplicates of dependencies
 short-demo: library ## the demo with one round of load and the debug build
 	$(call say,demo)
 	cargo build --quiet --package slackwater
-	@SLACKWATER=$(TARGET)/debug/slackwater SLACKWATER_LIBRARY=$(TARGET)/library/libslackwater_alloc.so \
+	@SLACKWATER=$(TARGET)/debug/slackwater SLACKWATER_LIBRARY=$(abspath $(TARGET))/library/libslackwater_alloc.so \
 		$(PYTHON) demo/run.py --rounds 1
 
 corpus: build ## precision and recall of the verdicts on labelled services

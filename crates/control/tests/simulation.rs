@@ -317,6 +317,25 @@ fn dirt_is_given_back_before_growth_meets_the_limit() {
 }
 
 #[test]
+fn what_is_dirty_when_memory_becomes_short_is_purged_whatever_the_decay() {
+    let busy = |now_ms: u64, used_mib: u64| Sample {
+        now_ns: now_ms * 1_000_000,
+        cpu_ns: now_ms * 1_000_000,
+        heap: Some(Heap { active_bytes: 60 * MIB, dirty_bytes: 2 * MIB }),
+        limit: Some(Limit { used_bytes: used_mib * MIB, limit_bytes: 100 * MIB }),
+        ..Sample::default()
+    };
+    let mut state = State::new(&Policy::DEFAULT);
+    let far = decide(&Policy::DEFAULT, &mut state, &busy(0, 60));
+    assert_eq!((far.purge, far.look.after_ms), (None, Policy::DEFAULT.busy_tick_ms));
+    let near = decide(&Policy::DEFAULT, &mut state, &busy(1_000, 80));
+    assert_eq!((near.purge, near.look.after_ms), (None, Policy::DEFAULT.near_tick_ms), "watched closely");
+    let short = decide(&Policy::DEFAULT, &mut state, &busy(2_000, 95));
+    assert_eq!((short.purge, short.decay), (Some(Reason::Pressure), Some(DecayChange::To(0))));
+    assert_eq!(short.look.after_ms, Policy::DEFAULT.busy_tick_ms, "lean, there is nothing to hurry for");
+}
+
+#[test]
 fn a_storm_of_stalls_is_answered_once_and_outlasted() {
     let work = |now_ms: u64| Work {
         cpu_permille: 500,

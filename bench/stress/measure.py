@@ -3,8 +3,8 @@
 
 Every kind of work is done by each allocator once per repetition, in random order, by the same program;
 a ratio compares two runs of one repetition. Processor time, because it repeats where wall time does not.
-The null row is the distribution's jemalloc against itself. `as a service` has the settings that a Python
-process gets: one arena, and the governor.
+The null row is the distribution's jemalloc against itself. `as Python` is called like an interpreter, and
+so gets what a service gets: one arena, small thread caches, the governor.
 
 Claim: the median ratio is at most 1.1 for each kind of work.
 """
@@ -44,11 +44,7 @@ ARMS = {
     "jemalloc": {"LD_PRELOAD": str(JEMALLOC)},
     "jemalloc (null)": {"LD_PRELOAD": str(JEMALLOC)},
     "ours": {"LD_PRELOAD": str(LIBRARY)},
-    "ours, as a service": {
-        "LD_PRELOAD": str(LIBRARY),
-        "MALLOC_CONF": "narenas:1",
-        "SLACKWATER_GOVERNOR": "on",
-    },
+    "ours, as Python": {"LD_PRELOAD": str(LIBRARY)},
     "glibc": {},
 }
 
@@ -68,13 +64,13 @@ def main() -> None:
         if not needed.exists():
             raise SystemExit(f"error: {needed} is not there")
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "stress"
         source = Path(__file__).with_name("stress.c")
-        subprocess.run(["cc", "-O2", "-pthread", "-o", program, source], check=True)
-        measure(program, options)
+        for name in ("stress", "python3"):
+            subprocess.run(["cc", "-O2", "-pthread", "-o", Path(folder) / name, source], check=True)
+        measure(Path(folder), options)
 
 
-def measure(program: Path, options: argparse.Namespace) -> None:
+def measure(folder: Path, options: argparse.Namespace) -> None:
     title(
         "Stress, against the distribution's jemalloc with its defaults",
         "work",
@@ -93,6 +89,7 @@ def measure(program: Path, options: argparse.Namespace) -> None:
         runs: dict[str, list[Run]] = {arm: [] for arm in ARMS}
         for _ in range(options.repetitions):
             for arm in dice.sample(list(ARMS), len(ARMS)):
+                program = folder / ("python3" if arm.endswith("as Python") else "stress")
                 runs[arm].append(run([program, kind, threads, units], ARMS[arm]))
         base = next(iter(runs.values()))
         for arm, mine in runs.items():

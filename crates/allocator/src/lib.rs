@@ -13,6 +13,18 @@
 //! would for jemalloc's own statistics. Where something cannot be known or started, the process runs on
 //! as it would have with plain jemalloc.
 //!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `MALLOC_CONF`, `_RJEM_MALLOC_CONF` | jemalloc's options, stronger than ours: `options` |
+//! | `SLACKWATER_GOVERNOR` | `on`: in any program; `off`: in none; otherwise in Python: `start` |
+//! | `SLACKWATER_POLICY` | thresholds of the governor, `name:value,...`: `policy` |
+//! | `SLACKWATER_INHERIT` | `all`: the preload stays in the environment of every child: `preload` |
+//!
+//! Known limits. The governor is a thread: CPython since 3.12 says of any process with threads that
+//! `os.fork` may deadlock (a `DeprecationWarning`, silent by default outside `__main__`). A fork waits
+//! for a purge that is under way. Under a tight limit on address space (`ulimit -v`) jemalloc's alignment
+//! and its kept ranges take about a quarter of it. A program is not helped that is statically linked.
+//!
 //! Must never know: what the governor's numbers mean (`control` decides), who reads the block.
 #![cfg_attr(not(test), no_std)]
 // Unit tests are of the pure parts, in a process that keeps its own malloc.

@@ -112,8 +112,8 @@ pub(crate) fn sleep_ms(milliseconds: u64) {
 pub(crate) struct File(c_int);
 
 impl File {
-    /// Opens for reading, without waiting for a writer where it is a pipe; the descriptor does not pass to
-    /// programs that the process starts.
+    /// Opens for reading, without waiting for a writer where it is a pipe, or taking a terminal; the
+    /// descriptor does not pass to programs that the process starts.
     pub(crate) fn open(path: &CStr) -> Option<Self> {
         // SAFETY: `path` is NUL-terminated; the call writes no memory.
         let descriptor = keeping_errno(|| unsafe {
@@ -121,7 +121,7 @@ impl File {
                 libc::SYS_openat,
                 libc::AT_FDCWD,
                 path.as_ptr(),
-                libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK,
+                libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY,
                 0,
             )
         });

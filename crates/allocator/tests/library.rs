@@ -1,5 +1,7 @@
 //! The file itself, and what it says of itself in its block.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 use std::process::Command;
 

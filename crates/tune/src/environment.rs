@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use self::lists::{List, Syntax};
 use crate::presets::{PYTHONMALLOC, Pymalloc};
 use crate::settings::{Assignment, Home};
-use crate::{Allocator, presets, settings};
+use crate::{Allocator, Interpreter, presets, settings};
 
 /// The variable that the loader reads.
 pub const LD_PRELOAD: &str = "LD_PRELOAD";
@@ -26,7 +26,7 @@ pub const GLIBC_TUNABLES: &str = "GLIBC_TUNABLES";
 const MALLOC_CONF: &str = "MALLOC_CONF";
 
 /// What was chosen.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Plan {
     /// The library to preload; `None` for the C library's own malloc.
     pub library: Option<PathBuf>,
@@ -38,8 +38,24 @@ pub struct Plan {
     pub presets: Presets,
     /// Whether pymalloc stays, when the user said so.
     pub pymalloc: Option<Pymalloc>,
+    /// The Python that will run.
+    pub interpreter: Interpreter,
     /// Whether another allocator may be taken out of `LD_PRELOAD`.
     pub replace: Replace,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            library: None,
+            allocator: None,
+            assignments: Vec::new(),
+            presets: Presets::default(),
+            pymalloc: None,
+            interpreter: Interpreter::Ordinary,
+            replace: Replace::default(),
+        }
+    }
 }
 
 /// Whether an allocator gets our presets.
@@ -229,8 +245,8 @@ impl Composition<'_> {
     fn pymalloc(&mut self, plan: &Plan) {
         // An empty variable is none to Python.
         let present = (self.present)(PYTHONMALLOC).filter(|value| !value.is_empty());
-        let preset = match (plan.allocator, plan.presets) {
-            (Some(allocator), Presets::Applied) => presets::pymalloc(allocator),
+        let preset = match (plan.allocator, plan.presets, plan.interpreter) {
+            (Some(allocator), Presets::Applied, Interpreter::Ordinary) => presets::pymalloc(allocator),
             _ => Pymalloc::Keep,
         };
         match (plan.pymalloc, present) {

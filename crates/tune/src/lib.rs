@@ -7,6 +7,7 @@ mod catalogue;
 pub mod environment;
 pub mod hazards;
 mod identity;
+mod interpreter;
 pub mod library;
 mod nearest;
 pub mod presets;
@@ -17,5 +18,6 @@ pub mod settings;
 pub use catalogue::{
     Allocator, Choice, ChoiceError, Distribution, LIBRARY_FOLDERS, Package, allocator_of_library,
 };
+pub use interpreter::Interpreter;
 /// Reads a file piece by piece, for [`program`] and [`library`].
 pub use object::ReadCache;

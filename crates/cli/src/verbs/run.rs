@@ -16,7 +16,7 @@ use slackwater_report as report;
 use slackwater_tune::environment::{self, Changes, Plan, Presets, Replace};
 use slackwater_tune::hazards::{self, Hazard};
 use slackwater_tune::settings::{self, Assignment, Setting};
-use slackwater_tune::{Allocator, Choice};
+use slackwater_tune::{Allocator, Choice, Interpreter};
 
 use self::command::Command;
 use crate::args::RunArgs;
@@ -77,6 +77,7 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Result<Exit, Failure> {
         assignments,
         presets: if args.bare { Presets::LeftOut } else { Presets::Applied },
         pymalloc: args.pymalloc,
+        interpreter: interpreter(args, command.as_ref()),
         replace: if args.replace { Replace::Yes } else { Replace::No },
     };
     let present = |name: &str| var_os(name);
@@ -100,6 +101,13 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Result<Exit, Failure> {
         }
     }
     .map(|()| Exit::Done)
+}
+
+fn interpreter(args: &RunArgs, command: Option<&Command>) -> Interpreter {
+    let Some(command) = command else { return Interpreter::Ordinary };
+    // A virtual environment's python is a link to the one that it was made with.
+    let program = command.program.canonicalize().unwrap_or_else(|_| command.program.clone());
+    Interpreter::of(&program, &args.command, var_os("PYTHONDEVMODE").as_deref())
 }
 
 fn assignments(args: &RunArgs, allocator: Option<Allocator>) -> Result<Vec<Assignment>, Failure> {

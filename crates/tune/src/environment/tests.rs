@@ -129,3 +129,10 @@ fn back_to_glibc_takes_the_others_out_only_when_asked() {
     assert!(matches!(compose(&read, &bare), Err(EnvironmentError::Occupied { .. })));
     check(&present, &Plan { replace: Replace::Yes, ..bare }, &["LD_PRELOAD"], &[]);
 }
+
+#[test]
+fn pymalloc_stays_where_python_would_not_start_or_is_being_debugged() {
+    for interpreter in [Interpreter::FreeThreaded, Interpreter::Development] {
+        check(&[], &Plan { interpreter, ..plan(Allocator::Slackwater, &[]) }, &[OURS], &[]);
+    }
+}

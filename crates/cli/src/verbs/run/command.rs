@@ -25,6 +25,8 @@ const USUAL_PATH: &str = "/bin:/usr/bin";
 pub(super) struct Command {
     /// The file to execute.
     pub(super) file: PathBuf,
+    /// The program that runs in the end: for a script its interpreter.
+    pub(super) program: PathBuf,
     /// Whether a shell has to read it, because it is text without a first line that names who else.
     pub(super) is_shell_text: bool,
     /// The loader of the program that runs in the end, where that is known.
@@ -36,9 +38,10 @@ impl Command {
     pub(super) fn find(name: &OsStr, path: Option<&OsStr>) -> Result<Self, Failure> {
         let path = path.unwrap_or(OsStr::new(USUAL_PATH));
         let file = located(name, path)?;
-        let mut command = Self { file: file.clone(), is_shell_text: false, loader: None };
-        let mut current = file;
+        let mut current = file.clone();
+        let mut command = Self { program: file.clone(), file, is_shell_text: false, loader: None };
         for _ in 0..DEEPEST {
+            command.program.clone_from(&current);
             match look(&current)? {
                 Program::Preloadable { loader } => {
                     command.loader = Some(loader);
@@ -163,7 +166,8 @@ fn located(name: &OsStr, path: &OsStr) -> Result<PathBuf, Failure> {
         None => Failure::new(Exit::Usage, format!("there is no command {}", name.display())),
     };
     if !name.as_bytes().contains(&b'/') && failure.exit == Exit::Usage {
-        failure = failure.hint("it is not in PATH: name it with its folder, or activate the virtual environment");
+        failure =
+            failure.hint("it is not in PATH: name it with its folder, or activate the virtual environment");
     }
     Err(failure)
 }

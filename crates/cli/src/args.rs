@@ -131,6 +131,10 @@ pub(crate) struct DiagnoseArgs {
     #[arg(short, long)]
     pub(crate) verbose: bool,
 
+    /// Ask a foreign jemalloc itself what it holds, in one thread at a safe place
+    #[arg(long)]
+    pub(crate) enter: bool,
+
     /// Exit with 1 when slack (trimmable and pinned) is larger than this (500M, 2GiB)
     #[arg(long, value_name = "SIZE")]
     pub(crate) fail_above: Option<Bytes>,

@@ -10,6 +10,7 @@ pub(crate) mod advise;
 pub(crate) mod completions;
 pub(crate) mod diagnose;
 pub(crate) mod doctor;
+mod jemalloc;
 mod look;
 pub(crate) mod man;
 pub(crate) mod run;

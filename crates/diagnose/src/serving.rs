@@ -28,8 +28,8 @@ pub use look::{Surroundings, look};
 pub use mistake::{Grade, Mistake, MistakeCode};
 pub use mistakes::judge;
 pub use model::{
-    AskedAbove, CLibrary, Elsewhere, Evidence, Fate, Governor, Origin, Preload, PreloadSource, Purger,
-    Purging, Server, Serving, Setting,
+    Answers, AskedAbove, CLibrary, Elsewhere, Evidence, Fate, Governor, Origin, Preload, PreloadSource,
+    Purger, Purging, Server, Serving, Setting,
 };
 
 use slackwater_memory::{Bindings, Memory, Symbols};

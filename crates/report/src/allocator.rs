@@ -82,6 +82,7 @@ fn governor_json(governor: &Governor) -> Value {
         "state": governor.state.map(GovernorState::key),
         "ticks": governor.n_ticks,
         "cpu_seconds": governor.cpu_ns as f64 / 1e9,
+        "purge_cpu_seconds": governor.purge_cpu_ns as f64 / 1e9,
         "purged_bytes": governor.purged_bytes,
         "limit_bytes": (governor.limit_bytes > 0).then_some(governor.limit_bytes),
         "decisions": governor.n_decisions,
@@ -104,7 +105,7 @@ pub(crate) fn jemalloc_json(jemalloc: &Jemalloc) -> Value {
     })
 }
 
-fn statistics_json(statistics: &Statistics) -> Value {
+pub(crate) fn statistics_json(statistics: &Statistics) -> Value {
     json!({
         "allocated_bytes": statistics.allocated_bytes,
         "active_bytes": statistics.active_bytes,

@@ -35,7 +35,7 @@ pub(crate) fn labelled(label: &str, label_width: usize, items: &[String]) -> Str
 pub fn wrapped(text: &str, indent: usize) -> String {
     let mut out = String::new();
     let mut column = indent;
-    for (index, word) in text.split(' ').enumerate() {
+    for (index, word) in unbroken(text).enumerate() {
         let width = shown_width(word);
         if index > 0 {
             if column + 1 + width > WIDTH {
@@ -51,6 +51,25 @@ pub fn wrapped(text: &str, indent: usize) -> String {
         column += width;
     }
     out
+}
+
+/// The words of `text`, a number and its unit as one.
+fn unbroken(text: &str) -> impl Iterator<Item = &str> {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "%", "ms"];
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(mut end) = text.find(' ') else { return rest.take() };
+        if text[..end].ends_with(|last: char| last.is_ascii_digit()) {
+            let next = &text[end + 1..];
+            let unit = next.split(' ').next().unwrap_or_default();
+            if UNITS.contains(&unit.trim_end_matches(['.', ',', ';', ':', ')'])) {
+                end += 1 + unit.len();
+            }
+        }
+        rest = text.get(end + 1..);
+        Some(&text[..end])
+    })
 }
 
 /// A table without lines: the columns `left` to the left, the others to the right.
@@ -94,6 +113,18 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= WIDTH), "{text}");
         assert_eq!(text.lines().count(), 3);
         assert!(text.lines().nth(1).unwrap().starts_with("            item"));
+    }
+
+    #[test]
+    fn a_number_and_its_unit_stay_together() {
+        let words = |text| unbroken(text).collect::<Vec<_>>();
+        assert_eq!(words("gave back 40.9 kB, no more"), ["gave", "back", "40.9 kB,", "no", "more"]);
+        assert_eq!(words("67 % of 3 GB."), ["67 %", "of", "3 GB."]);
+        assert_eq!(words("a  b "), ["a", "", "b", ""]);
+        assert_eq!(words("5"), ["5"]);
+        assert_eq!(words(""), [""]);
+        let text = format!("{} 123.4 MB", "x".repeat(WIDTH - 6));
+        assert_eq!(wrapped(&text, 0).lines().last(), Some("123.4 MB"));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use slackwater_base::{Bytes, Pid};
 use slackwater_diagnose::MallocKind;
 use slackwater_diagnose::serving::{Grade, Mistake, Origin, Serving, Setting};
+use slackwater_heap::jemalloc::Statistics;
 
-use crate::columns::table as columns;
+use crate::columns::{labelled, table as columns};
 use crate::{Style, visible, wrapped};
 
 /// The schema's number.
@@ -97,6 +98,8 @@ fn process(verified: &Verified<'_>, process: &Serving) -> Value {
             "cpu_seconds": governor.cpu_ns as f64 / 1e9,
             "last_reasons": governor.last,
         })),
+        "version": process.version,
+        "statistics": process.statistics.as_ref().map(crate::allocator::statistics_json),
         "python_objects": process.objects.map(slackwater_diagnose::ObjectAllocator::key),
         "as_expected": verified.is_as_expected(process),
         "mistakes": process.mistakes.iter().map(mistake).collect::<Vec<_>>(),
@@ -127,20 +130,26 @@ pub fn table(verified: &Verified<'_>, style: Style) -> String {
         &[1, 2, 3, 4, 5],
         &rows,
     ));
-    for (library, pids) in grouped(verified.processes, |process| {
-        process.server.library.as_ref().map(|path| path.display().to_string())
-    }) {
-        paragraph(&mut out, &format!("library   {}{}", visible(&library), of(&pids, verified)), 12);
+    let library = |process: &Serving| {
+        process.server.library.iter().map(|path| path.display().to_string()).collect::<Vec<_>>()
+    };
+    let holds = |process: &Serving| process.statistics.as_ref().map(held).unwrap_or_default();
+    for (items, pids) in groups(verified.processes, library) {
+        out.push_str(&items_of("library", &items, &of(&pids, verified)));
     }
-    for (settings, pids) in
-        grouped(verified.processes, |process| Some(digest(&process.settings)).filter(|text| !text.is_empty()))
-    {
-        paragraph(&mut out, &format!("settings  {}{}", visible(&settings), of(&pids, verified)), 12);
+    for (items, pids) in groups(verified.processes, |process| digest(&process.settings)) {
+        out.push_str(&items_of("settings", &items, &of(&pids, verified)));
     }
-    for (gap, pids) in grouped_many(verified.processes, |process| {
-        process.gaps.iter().map(|gap| format!("{}: {}", gap.subject, gap.cause)).collect()
-    }) {
-        paragraph(&mut out, &format!("not seen  {}{}", visible(&gap), of(&pids, verified)), 12);
+    for (items, pids) in groups(verified.processes, holds) {
+        out.push_str(&items_of("holds", &items, &of(&pids, verified)));
+    }
+    let unseen = |process: &Serving| {
+        process.gaps.iter().map(|gap| format!("{}: {}", gap.subject, gap.cause)).collect::<Vec<_>>()
+    };
+    for (gaps, pids) in groups(verified.processes, unseen) {
+        for gap in gaps {
+            paragraph(&mut out, &format!("not seen  {}{}", visible(&gap), of(&pids, verified)), 12);
+        }
     }
     mistakes(&mut out, verified, style);
     out.push_str(&wrapped(&sentence(verified, style), 0));
@@ -172,20 +181,40 @@ fn row(process: &Serving) -> Vec<String> {
     ]
 }
 
-/// Settings in one line: `key:value`, with where each comes from unless it is in force.
-fn digest(settings: &[Setting]) -> String {
-    let mut parts: Vec<String> = Vec::new();
+/// `key:value` of each setting, and after the last of one origin where they are from.
+fn digest(settings: &[Setting]) -> Vec<String> {
+    let mut items = Vec::new();
     for origin in Origin::ALL {
-        let of_origin: Vec<String> = settings
-            .iter()
-            .filter(|setting| setting.origin == *origin)
-            .map(|setting| format!("{}:{}", setting.key, setting.value))
-            .collect();
-        if !of_origin.is_empty() {
-            parts.push(format!("{} ({origin})", of_origin.join(" ")));
+        let of_origin = settings.iter().filter(|setting| setting.origin == *origin);
+        let before = items.len();
+        items.extend(of_origin.map(|setting| format!("{}:{}", setting.key, setting.value)));
+        if let Some(last) = items[before..].last_mut() {
+            *last += &format!(" ({origin})");
         }
     }
-    parts.join(", ")
+    items
+}
+
+/// What a jemalloc holds.
+fn held(statistics: &Statistics) -> Vec<String> {
+    let live = statistics.allocated_bytes.saturating_sub(statistics.cached_bytes);
+    let holes = statistics.active_bytes.saturating_sub(statistics.allocated_bytes);
+    let unused = statistics.dirty_bytes.saturating_add(statistics.muzzy_bytes);
+    let parts = [
+        ("live", live),
+        ("cached", statistics.cached_bytes),
+        ("holes", holes),
+        ("unused", unused),
+        ("metadata", statistics.metadata_bytes),
+    ];
+    parts.into_iter().map(|(name, bytes)| format!("{name} {}", Bytes(bytes))).collect()
+}
+
+/// Items under a label, and which processes they are of.
+fn items_of(label: &str, items: &[String], pids: &str) -> String {
+    let mut shown: Vec<String> = items.iter().map(|item| visible(item).into_owned()).collect();
+    shown.extend((!pids.is_empty()).then(|| pids.trim_start().to_owned()));
+    labelled(label, 10, &shown)
 }
 
 fn mistakes(out: &mut String, verified: &Verified<'_>, style: Style) {
@@ -233,18 +262,15 @@ fn of(pids: &[Pid], verified: &Verified<'_>) -> String {
     format!(" [{}]", pids.join(", "))
 }
 
-fn grouped(processes: &[Serving], key: impl Fn(&Serving) -> Option<String>) -> Vec<(String, Vec<Pid>)> {
-    grouped_many(processes, |process| key(process).into_iter().collect())
-}
-
-fn grouped_many(processes: &[Serving], keys: impl Fn(&Serving) -> Vec<String>) -> Vec<(String, Vec<Pid>)> {
-    let mut groups: Vec<(String, Vec<Pid>)> = Vec::new();
+/// Processes of which the same is true, together.
+fn groups(processes: &[Serving], key: impl Fn(&Serving) -> Vec<String>) -> Vec<(Vec<String>, Vec<Pid>)> {
+    let mut groups: Vec<(Vec<String>, Vec<Pid>)> = Vec::new();
     for process in processes {
-        for key in keys(process) {
-            match groups.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, pids)) => pids.push(process.pid),
-                None => groups.push((key, vec![process.pid])),
-            }
+        let key = key(process);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            _ if key.is_empty() => {}
+            Some((_, pids)) => pids.push(process.pid),
+            None => groups.push((key, vec![process.pid])),
         }
     }
     groups

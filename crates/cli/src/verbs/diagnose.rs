@@ -9,6 +9,7 @@ use slackwater_diagnose::{Cgroup, Diagnosis, Series, Service, ServiceReport, con
 use slackwater_procfs::Root;
 use slackwater_report as report;
 
+use super::jemalloc;
 use super::look::{self, Look, look};
 use crate::args::DiagnoseArgs;
 use crate::exit::{Exit, Failure};
@@ -18,7 +19,8 @@ pub(crate) const MANUAL: &str = "\
 Finds a service's processes, splits their resident memory (RSS) into classes that add up, and names \
 the verdict and the remedy.\n\n\
 It only reads: nothing is installed, injected, restarted, stopped or paused, and no page of the \
-service is touched that was not resident already.\n\n\
+service is touched that was not resident already. With --enter, and only then, a jemalloc that is not \
+ours is asked itself what it holds, in one thread at a safe place, as `trim` does it.\n\n\
 Classes:\n  \
   live      bytes in blocks that the program still holds\n  \
   slack     bytes that it has freed and its allocator keeps: trimmable\n            \
@@ -32,6 +34,9 @@ Examples:\n  \
   slackwater diagnose --pid 4711              the one it belongs to\n  \
   slackwater diagnose --pid 4711 --for 60s    does anything grow?\n  \
   slackwater diagnose --all --json            for programs";
+
+/// How long to look for a safe moment in a process that is to be asked.
+const ENTER_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Looks taken over the time watched, when nothing speaks against it.
 const LOOKS: u32 = 40;
@@ -86,12 +91,16 @@ pub(crate) fn run(args: &DiagnoseArgs, printer: &Printer) -> Result<Exit, Failur
 fn one(
     root: &Root,
     service: &Service,
-    look: Look,
+    mut look: Look,
     series: Option<&Series>,
     args: &DiagnoseArgs,
     printer: &Printer,
 ) -> Result<Exit, Failure> {
     let denied = look.denied;
+    let entered = match args.enter {
+        true => jemalloc::ask_all(root, &mut look.processes, ENTER_DEADLINE, printer),
+        false => Exit::Done,
+    };
     let cgroup = root.process(service.root().pid).ok().and_then(|process| Cgroup::of(&process, root));
     let diagnosis = conclude(service, look.processes, cgroup, look.sharing, series, look.gaps);
     let text = if args.json {
@@ -110,7 +119,7 @@ fn one(
         printer.failure(&failure);
         return Ok(Exit::Denied);
     }
-    Ok(threshold(&diagnosis, args.fail_above, printer))
+    Ok(threshold(&diagnosis, args.fail_above, printer).max(entered))
 }
 
 fn threshold(diagnosis: &Diagnosis, limit: Option<Bytes>, printer: &Printer) -> Exit {

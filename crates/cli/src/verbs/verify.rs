@@ -1,13 +1,14 @@
 //! `slackwater verify`.
 
+use slackwater_base::Gap;
 use slackwater_diagnose::serving::{self, Serving, Surroundings};
-use slackwater_diagnose::{Member, Role, Service};
+use slackwater_diagnose::{MallocKind, Member, Role, Service};
 use slackwater_procfs::{ProcError, Root};
 use slackwater_remote::{Live, RemoteError};
 use slackwater_report as report;
 use slackwater_report::verify::Verified;
 
-use super::look;
+use super::{jemalloc, look};
 use crate::args::VerifyArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
@@ -42,8 +43,8 @@ pub(crate) fn run(args: &VerifyArgs, printer: &Printer) -> Result<Exit, Failure>
     let mut exit = Exit::Done;
     let mut n_seen = 0;
     for service in &services {
-        let servings = match one(&root, service, args, surroundings, printer) {
-            Ok(servings) => servings,
+        let (servings, entered) = match one(&root, service, args, surroundings, printer) {
+            Ok(seen) => seen,
             Err(failure) if services.len() > 1 => {
                 printer.warn(&format!("{}: {}", service.name, failure.error));
                 exit = exit.max(failure.exit);
@@ -55,15 +56,14 @@ pub(crate) fn run(args: &VerifyArgs, printer: &Printer) -> Result<Exit, Failure>
             printer.data("\n")?;
         }
         n_seen += 1;
-        let expected = args.expect;
-        let verified = Verified { service: &service.name, processes: &servings, expected };
+        let verified = Verified { service: &service.name, processes: &servings, expected: args.expect };
         let text = if args.json {
             report::json::line(&report::verify::json(&verified))
         } else {
             report::verify::table(&verified, printer.style())
         };
         printer.data(&text)?;
-        exit = exit.max(if verified.is_sound() { Exit::Done } else { Exit::Threshold });
+        exit = exit.max(entered).max(if verified.is_sound() { Exit::Done } else { Exit::Threshold });
     }
     Ok(exit)
 }
@@ -75,13 +75,19 @@ fn one(
     args: &VerifyArgs,
     surroundings: Surroundings,
     printer: &Printer,
-) -> Result<Vec<Serving>, Failure> {
+) -> Result<(Vec<Serving>, Exit), Failure> {
     let is_meant = |member: &&Member| member.role != Role::Other || args.target.only;
     let mut servings = Vec::new();
     let mut ended = None;
+    let mut exit = Exit::Done;
     for member in service.members.iter().filter(is_meant) {
         match process(root, member, surroundings) {
-            Ok(serving) => servings.push(serving),
+            Ok(mut serving) => {
+                if args.enter {
+                    exit = exit.max(enter(root, member, &mut serving, args, printer));
+                }
+                servings.push(serving);
+            }
             Err(error) if error.is_denied() => {
                 let mut failure = look::refused_remote(&error);
                 failure.hint = Some(format!(
@@ -100,7 +106,41 @@ fn one(
         Some(error) if servings.is_empty() => return Err(look::refused_remote(&error)),
         _ => serving::judge(&mut servings),
     }
-    Ok(servings)
+    Ok((servings, exit))
+}
+
+/// Asks the jemalloc that serves a process, unless it is ours, which has said everything already.
+fn enter(root: &Root, member: &Member, serving: &mut Serving, args: &VerifyArgs, printer: &Printer) -> Exit {
+    let Some(library) = serving.server.library.clone().filter(|_| serving.is_served_by(MallocKind::Jemalloc))
+    else {
+        return Exit::Done;
+    };
+    let asked = match root.process(member.pid) {
+        Ok(process) if process.start_ticks() == member.start_ticks => {
+            jemalloc::ask(&process, &library, args.deadline).map_err(|error| jemalloc::refused(&error))
+        }
+        Ok(_) => Err(look::refused(&ProcError::Gone { pid: member.pid })),
+        Err(error) => Err(look::refused(&error)),
+    };
+    match asked {
+        Ok(Some(answers)) => {
+            serving.take_answers(answers);
+            Exit::Done
+        }
+        Ok(None) => {
+            serving.gaps.push(Gap::new("what jemalloc itself says", "it exports no mallctl"));
+            Exit::Done
+        }
+        Err(failure) => {
+            serving.gaps.push(Gap::new("what jemalloc itself says", failure.error.clone()));
+            // It serves no requests: what it says matters little beside its workers' answers.
+            if serving.role == Role::Master {
+                return Exit::Done;
+            }
+            printer.failure(&failure);
+            failure.exit
+        }
+    }
 }
 
 fn process(root: &Root, member: &Member, surroundings: Surroundings) -> Result<Serving, RemoteError> {

@@ -91,6 +91,8 @@ pub fn look<T: Memory + Symbols + Bindings>(
         settings: in_force,
         refused_options: block.as_ref().map_or(0, |block| block.settings.n_refused_options),
         purging: purging::find(process, server.kind, &tids),
+        version: block.as_ref().map(|block| block.library.to_string()),
+        statistics: block.as_ref().map(|block| block.statistics),
         governor: block.as_ref().map(|block| settings::governor(block, own_pid)),
         objects: objects(target, target, &mut gaps),
         huge_pages_always: surroundings.huge_pages_always,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use slackwater_base::{Gap, Pid, words};
 use slackwater_heap::GlibcVersion;
+use slackwater_heap::jemalloc::Statistics;
 
 use super::Mistake;
 use super::environment::Environment;
@@ -46,6 +47,10 @@ pub struct Serving {
     pub refused_options: u32,
     /// Who gives memory back.
     pub purging: Purging,
+    /// The release of a jemalloc that was asked.
+    pub version: Option<String>,
+    /// The statistics of our library, or of a jemalloc that was asked.
+    pub statistics: Option<Statistics>,
     /// What our governor says of itself, where our library serves.
     pub governor: Option<Governor>,
     /// What serves Python's small objects; `None` when it runs no Python.
@@ -157,6 +162,19 @@ pub struct AskedAbove {
     pub name: String,
     /// Its `LD_PRELOAD`.
     pub value: String,
+}
+
+/// What a jemalloc answered when it was asked itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answers {
+    /// Key and value, the keys without `opt.`; of several with one key the last counts.
+    pub settings: Vec<(String, String)>,
+    /// Whether it believes that its background threads run.
+    pub runs_background_threads: Option<bool>,
+    /// Its release.
+    pub version: Option<String>,
+    /// What it holds.
+    pub statistics: Option<Statistics>,
 }
 
 /// What our governor says of itself in its block.
@@ -276,6 +294,19 @@ impl Serving {
     /// Whether anything is wrong, remarks aside.
     pub fn is_sound(&self) -> bool {
         self.mistakes.iter().all(|mistake| mistake.code.grade() == super::Grade::Note)
+    }
+
+    /// Takes over what the allocator itself has said: it knows better than its environment.
+    pub fn take_answers(&mut self, answers: Answers) {
+        for (key, value) in answers.settings {
+            self.settings.retain(|known| known.key != key);
+            self.settings.push(Setting { key, value, origin: Origin::Asked });
+        }
+        if let Some(runs) = answers.runs_background_threads {
+            self.purging.evidence += &format!("; mallctl says background_thread is {runs}");
+        }
+        self.version = answers.version;
+        self.statistics = answers.statistics;
     }
 
     /// The value of a setting.

@@ -101,7 +101,9 @@ pub(crate) fn of_slackwater(block: &Snapshot, environment: &Environment) -> Vec<
         all.retain(|one| one.key != key);
         all.push(setting((key, value), Origin::Told));
     }
-    all.extend(of_variables(environment, "SLACKWATER_"));
+    // Where the library lies is for whoever starts the service, not for the library.
+    let own = of_variables(environment, "SLACKWATER_").into_iter();
+    all.extend(own.filter(|one| one.key != "SLACKWATER_LIBRARY"));
     all
 }
 
@@ -150,6 +152,7 @@ pub(crate) fn asked_of(kind: MallocKind, environment: &Environment) -> Vec<(&str
             (MallocKind::Tcmalloc, variable) if variable.starts_with("TCMALLOC_") => {
                 asked.push((name, name, value));
             }
+            (MallocKind::Slackwater, "SLACKWATER_LIBRARY") => {}
             (MallocKind::Slackwater, variable) if variable.starts_with("SLACKWATER_") => {
                 asked.push((name, name, value));
             }
@@ -172,6 +175,7 @@ mod tests {
             ("MIMALLOC_PURGE_DELAY", "0"),
             ("TCMALLOC_RELEASE_RATE", "5"),
             ("SLACKWATER_GOVERNOR", "off"),
+            ("SLACKWATER_LIBRARY", "/x.so"),
         ];
         let variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let environment = Environment { variables, visible: true };

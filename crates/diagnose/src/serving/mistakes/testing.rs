@@ -27,6 +27,8 @@ pub(super) fn serving(kind: MallocKind) -> Serving {
         refused_options: 0,
         purging: Purging { by: Purger::Frees, evidence: String::new() },
         governor: None,
+        version: None,
+        statistics: None,
         objects: Some(ObjectAllocator::Pymalloc),
         huge_pages_always: false,
         cgroup: None,

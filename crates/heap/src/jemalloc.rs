@@ -29,6 +29,7 @@ mod walk;
 pub use block::{find_block, read_block};
 pub use compare::disagreement;
 pub use error::JemallocError;
+pub use slackwater_layout::jemalloc::VERSION;
 pub use slackwater_layout::slackwater::{
     Choice, Governor, GovernorState, Reason, Settings, Snapshot, Statistics,
 };

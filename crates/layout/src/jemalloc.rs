@@ -12,6 +12,9 @@
 //! with `--enable-stats --with-lg-vaddr=48`; each file names the header. Offsets were printed by a C
 //! program that includes those headers.
 
+/// The release.
+pub const VERSION: &str = "5.3.1";
+
 mod arena;
 mod cache;
 mod extent;

@@ -71,8 +71,7 @@ fn heading(diagnosis: &Diagnosis, style: Style) -> String {
         .filter_map(|process| process.python.as_ref())
         .map(|python| format!("Python {}.{}", python.version.0, python.version.1))
         .collect();
-    let mut mallocs: Vec<String> =
-        diagnosis.processes.iter().map(|process| process.malloc.to_string()).collect();
+    let mut mallocs: Vec<String> = diagnosis.processes.iter().map(malloc).collect();
     for names in [&mut pythons, &mut mallocs] {
         names.sort();
         names.dedup();
@@ -103,6 +102,17 @@ fn heading(diagnosis: &Diagnosis, style: Style) -> String {
         sizes.push(format!("container {}{limit}", Bytes(cgroup.usage_bytes)));
     }
     format!("{head}\n{}", labelled("RSS", LABEL, &sizes))
+}
+
+/// What serves `malloc`, with its version where it is known.
+fn malloc(process: &ProcessReport) -> String {
+    match &process.slackwater {
+        Some(block) => {
+            let library = block.library.to_string();
+            format!("slackwater {} (jemalloc {})", visible(&library), slackwater_heap::jemalloc::VERSION)
+        }
+        None => process.malloc.to_string(),
+    }
 }
 
 fn classes(diagnosis: &Diagnosis, detail: Detail) -> String {

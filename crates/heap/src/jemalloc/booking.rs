@@ -42,7 +42,8 @@ impl Booking<'_> {
         extent: &Extent,
         part: Range,
     ) -> Result<(), MemoryError> {
-        let bytes = extent.range.len();
+        // No more than is mapped, whatever an extent says of its size.
+        let bytes = part.len();
         match extent.state {
             ExtentState::Active => {
                 self.totals.active_bytes += bytes;
@@ -77,13 +78,13 @@ impl Booking<'_> {
         let bytes = extent.range.len().saturating_sub(padding);
         let block = Range::sized(extent.address, bytes).intersect(part);
         let (of_block, of_part) = (self.residency.weigh(block)?, self.residency.weigh(part)?);
-        self.totals.allocated_bytes += bytes;
+        self.totals.allocated_bytes += block.len();
         if self.cached.inside(extent.range).contains(&extent.address) {
-            self.totals.cached_bytes += bytes;
+            self.totals.cached_bytes += block.len();
             add_slack(arena, PinReason::Caches, of_block);
         } else {
             arena.live.count += 1;
-            arena.live.bytes += bytes;
+            arena.live.bytes += block.len();
             arena.ledger[Class::LiveUnsplit] += of_block;
         }
         arena.ledger[Class::AllocatorOverhead] += of_part - of_block;

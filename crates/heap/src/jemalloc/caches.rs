@@ -8,7 +8,7 @@ use slackwater_base::{Addr, Range};
 use slackwater_layout::jemalloc::{ARENA, CACHE, CacheBin, MOST_BINS};
 use slackwater_memory::{Memory, MemoryExt};
 
-/// Most caches of one arena, and so threads, that are followed.
+/// Most caches, and so threads, that are followed.
 const MOST_CACHES: usize = 1 << 14;
 /// Most cached blocks that are kept: 8 MiB of ours.
 const MOST_BLOCKS: usize = 1 << 20;
@@ -17,6 +17,7 @@ const MOST_BLOCKS: usize = 1 << 20;
 #[derive(Default)]
 pub(super) struct Cached {
     blocks: Vec<Addr>,
+    n_caches: usize,
     /// Whether some caches could not be read, or were too many.
     pub(super) is_partial: bool,
 }
@@ -49,7 +50,8 @@ impl Cached {
             return Some(());
         }
         let mut at = first;
-        for _ in 0..MOST_CACHES {
+        while self.n_caches < MOST_CACHES {
+            self.n_caches += 1;
             let mut bytes = [0; CACHE.bytes];
             memory.read(at, &mut bytes).ok()?;
             let n_bins = CACHE.n_bins.get(&bytes)?.min(MOST_BINS);

@@ -9,8 +9,8 @@ use slackwater_memory::{Memory, MemoryExt};
 use super::JemallocError;
 use super::extents::is_inside;
 
-/// Most metadata blocks of one arena. They grow by a fifth each.
-const MOST_BLOCKS: usize = 1024;
+/// Most metadata blocks of all arenas. Each one of an arena is larger than the one before it.
+const MOST_BLOCKS: usize = 1 << 14;
 
 /// What the table of arenas leads to.
 pub(super) struct Metadata {
@@ -44,13 +44,13 @@ impl Metadata {
         if metadata.arenas.is_empty() {
             return Err(unbalanced("it has no arenas"));
         }
+        // One that was mapped after the list of mappings was read is in no ledger, so not in ours.
+        metadata.blocks.retain(|&(block, _)| is_inside(anonymous, block));
         metadata.blocks.sort_unstable();
-        let are_disjoint = metadata.blocks.windows(2).all(|pair| pair[0].0.end <= pair[1].0.start);
-        let are_anonymous = metadata.blocks.iter().all(|&(block, _)| is_inside(anonymous, block));
-        if are_disjoint && are_anonymous {
+        if metadata.blocks.windows(2).all(|pair| pair[0].0.end <= pair[1].0.start) {
             Ok(metadata)
         } else {
-            Err(unbalanced("its metadata is where none can be"))
+            Err(unbalanced("its blocks of metadata overlap"))
         }
     }
 
@@ -63,10 +63,7 @@ impl Metadata {
     ) -> Result<(), slackwater_memory::MemoryError> {
         let base = memory.read_addr(ARENA.base.of(arena))?;
         let mut block = memory.read_addr(ARENA.blocks.of(base))?;
-        for _ in 0..MOST_BLOCKS {
-            if block.is_null() {
-                break;
-            }
+        while !block.is_null() && self.blocks.len() < MOST_BLOCKS {
             let bytes = memory.read_u64(BLOCK.bytes.of(block))?;
             self.blocks.push((Range::sized(block, bytes).align_out(PAGE_SIZE), number));
             block = memory.read_addr(BLOCK.next.of(block))?;

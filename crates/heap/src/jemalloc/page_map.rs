@@ -19,6 +19,10 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
+    const fn tables(&self) -> Range {
+        Range::sized(self.table, LEAF_BYTES)
+    }
+
     fn word_of(self, page: Addr) -> Addr {
         self.table + page.offset_from(self.covers.start) / PAGE_SIZE * 8
     }
@@ -28,15 +32,22 @@ impl Leaf {
     }
 }
 
-/// The leaves that the page map at `page_map` points to, by the addresses they cover.
+/// The leaves of a page map, by the addresses they cover.
+pub(super) struct Leaves {
+    pub(super) leaves: Vec<Leaf>,
+    /// Those that lie where nothing was mapped when the list of mappings was read.
+    pub(super) n_missing: usize,
+}
+
+/// The leaves that the page map at `page_map` points to.
 pub(super) fn leaves(
     memory: &dyn Memory,
     page_map: Addr,
     anonymous: &[Range],
-) -> Result<Vec<Leaf>, JemallocError> {
+) -> Result<Leaves, JemallocError> {
     let failed = |source| JemallocError::ReadPageMap { addr: page_map, source };
     let root = Range::sized(ROOT.of(page_map), ROOT_ENTRIES * 8);
-    let mut leaves = Vec::new();
+    let mut leaves: Vec<Leaf> = Vec::new();
     let mut window = Window::new();
     // Most of the root has never been touched.
     for part in memory.occupied(root).map_err(failed)? {
@@ -59,16 +70,15 @@ pub(super) fn leaves(
     if leaves.is_empty() {
         return Err(JemallocError::Unbalanced { addr: page_map, what: "its page map is empty" });
     }
-    let mut tables: Vec<Range> = leaves.iter().map(|leaf| Range::sized(leaf.table, LEAF_BYTES)).collect();
+    let n_all = leaves.len();
+    leaves.retain(|leaf| leaf.table.is_aligned(8) && is_inside(anonymous, leaf.tables()));
+    let mut tables: Vec<Range> = leaves.iter().map(|leaf| leaf.tables()).collect();
     tables.sort_unstable();
-    let are_disjoint = tables.windows(2).all(|pair| pair[0].end <= pair[1].start);
-    let are_anonymous = tables.iter().all(|&table| is_inside(anonymous, table));
-    if are_disjoint && are_anonymous && tables.iter().all(|table| table.start.is_aligned(8)) {
-        Ok(leaves)
-    } else {
+    if tables.is_empty() || tables.windows(2).any(|pair| pair[0].end > pair[1].start) {
         let what = "its page map points to what is no part of it";
-        Err(JemallocError::Unbalanced { addr: page_map, what })
+        return Err(JemallocError::Unbalanced { addr: page_map, what });
     }
+    Ok(Leaves { n_missing: n_all - leaves.len(), leaves })
 }
 
 /// Reads the words of a leaf in ascending order, and single ones anew.

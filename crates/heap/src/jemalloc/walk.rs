@@ -46,13 +46,18 @@ pub fn walk(memory: &dyn Memory, block: &Snapshot) -> Result<Partial<Walked>, Je
     let mut retries = 0;
     loop {
         let pass = Pass::over(memory, block)?;
-        if pass.n_torn == 0 || retries + 1 >= ATTEMPTS {
+        if pass.n_torn == 0 || pass.is_hopeless() || retries + 1 >= ATTEMPTS {
             return pass.finish(block, retries);
         }
         retries += 1;
         memory.let_run(PAUSE);
     }
 }
+
+/// Extents that may be torn in one walk, besides one in this many: more is no jemalloc.
+const TORN_SHARE: u64 = 4;
+/// And besides these.
+const MOST_TORN: u64 = 1000;
 
 /// What the page map says of a page.
 enum Found {
@@ -77,6 +82,8 @@ struct Pass<'a> {
     done: Addr,
     n_extents: u64,
     n_torn: u64,
+    /// Leaves of the page map that could not be read.
+    n_missing: usize,
     uses_huge: bool,
 }
 
@@ -103,6 +110,7 @@ impl<'a> Pass<'a> {
             done: Addr::default(),
             n_extents: 0,
             n_torn: 0,
+            n_missing: 0,
             uses_huge: false,
         };
         for (&number, &addr) in &metadata.arenas {
@@ -111,7 +119,9 @@ impl<'a> Pass<'a> {
         pass.enter_metadata(&metadata).map_err(|source| JemallocError::Pages { source })?;
         let blocks: Vec<Range> = metadata.blocks.iter().map(|&(block, _)| block).collect();
         let parts: Vec<Range> = spans.iter().flat_map(|span| span.without(&blocks)).collect();
-        for leaf in leaves(memory, block.page_map, &spans)? {
+        let found = leaves(memory, block.page_map, &spans)?;
+        pass.n_missing = found.n_missing;
+        for leaf in found.leaves {
             let first = parts.partition_point(|part| part.end <= leaf.covers.start);
             let covered = parts[first..].iter().take_while(|part| part.start < leaf.covers.end);
             for &part in covered {
@@ -136,7 +146,9 @@ impl<'a> Pass<'a> {
     fn stretch(&mut self, leaf: Leaf, part: Range) -> Result<(), MemoryError> {
         let covered = part.intersect(leaf.covers);
         let mut from = covered.start.max(self.done);
-        while let Some((page, word)) = self.words.next(leaf, from, covered.end)? {
+        while !self.is_hopeless()
+            && let Some((page, word)) = self.words.next(leaf, from, covered.end)?
+        {
             let range = match self.find(leaf, page, word) {
                 Found::Extent(extent) => {
                     let range = extent.range.intersect(part);
@@ -162,6 +174,11 @@ impl<'a> Pass<'a> {
             from = range.end;
         }
         Ok(())
+    }
+
+    /// Whether this cannot be a page map.
+    const fn is_hopeless(&self) -> bool {
+        self.n_torn > MOST_TORN + self.n_extents / TORN_SHARE
     }
 
     /// The extent that begins at `page`, whose word is `word`.
@@ -215,6 +232,7 @@ impl<'a> Pass<'a> {
     }
 
     fn finish(mut self, block: &Snapshot, retries: u32) -> Result<Partial<Walked>, JemallocError> {
+        let is_hopeless = self.is_hopeless();
         let unbalanced = |what| JemallocError::Unbalanced { addr: block.page_map, what };
         if self.uses_huge {
             return Err(unbalanced("its huge page allocator (hpa) is on, whose books are not known"));
@@ -235,7 +253,7 @@ impl<'a> Pass<'a> {
             heap.live.bytes += arena.live.bytes;
         }
         let lost = heap.ledger[Class::Unexplained].process;
-        if self.n_extents == 0 || lost > heap.ledger.total().process / 4 {
+        if self.n_extents == 0 || is_hopeless || lost > heap.ledger.total().process / 4 {
             return Err(unbalanced("its page map and its extents do not describe each other"));
         }
         self.claims.sort_unstable();
@@ -243,6 +261,10 @@ impl<'a> Pass<'a> {
         let mut gaps = Vec::new();
         if self.n_torn > 0 {
             let cause = format!("{} extents changed each time they were read, {}", self.n_torn, Bytes(lost));
+            gaps.push(Gap::new("slackwater's heap", cause));
+        }
+        if self.n_missing > 0 {
+            let cause = format!("{} GiB of address space began to be used meanwhile", self.n_missing);
             gaps.push(Gap::new("slackwater's heap", cause));
         }
         if self.booking.cached.is_partial {

@@ -1,6 +1,6 @@
 //! A planted program under our library, walked, and what jemalloc inside it says.
 
-use slackwater_base::{Class, Gap, Range};
+use slackwater_base::{Class, Gap, Pid, Range};
 use slackwater_heap::Heap;
 use slackwater_heap::jemalloc::{Statistics, find_block, read_block, walk};
 use slackwater_memory::MemoryExt;
@@ -44,7 +44,11 @@ pub(crate) struct Walked {
 
 impl Walked {
     pub(crate) fn new(target: &Target) -> Self {
-        let live = Live::open(&Root::host(), target.pid()).expect("a process that can be read");
+        Self::of(target.pid())
+    }
+
+    pub(crate) fn of(pid: Pid) -> Self {
+        let live = Live::open(&Root::host(), pid).expect("a process that can be read");
         let addr = find_block(&live, &live).expect("the library's block");
         let block = read_block(&live, addr).expect("a block");
         let partial = walk(&live, &block).expect("a walk");

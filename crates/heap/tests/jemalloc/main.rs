@@ -2,5 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may as well end")]
 
 mod books;
+mod churn;
+mod classes;
+mod corrupt;
+mod fork;
 mod held;
 mod purge;

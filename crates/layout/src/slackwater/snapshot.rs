@@ -138,6 +138,8 @@ pub struct Governor {
     pub n_ticks: u64,
     /// Processor time it has used, nanoseconds.
     pub cpu_ns: u64,
+    /// As much of that as it used giving memory back.
+    pub purge_cpu_ns: u64,
     /// Bytes given back since the process began.
     pub purged_bytes: u64,
     /// The limit it keeps away from, bytes; 0 for none.
@@ -292,6 +294,7 @@ fn governor(bytes: &[u8; Snapshot::BYTES]) -> Governor {
         state: word(GovernorState::ALL, number(bytes, offset_of!(Block, governor))),
         n_ticks: number(bytes, offset_of!(Block, n_ticks)),
         cpu_ns: number(bytes, offset_of!(Block, governor_cpu_ns)),
+        purge_cpu_ns: number(bytes, offset_of!(Block, purge_cpu_ns)),
         purged_bytes: number(bytes, offset_of!(Block, purged_bytes)),
         limit_bytes: number(bytes, offset_of!(Block, limit_bytes)),
         n_decisions: number(bytes, offset_of!(Block, n_decisions)),

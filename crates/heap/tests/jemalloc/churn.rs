@@ -1,0 +1,27 @@
+//! Targets that change while they are read.
+
+use slackwater_base::Class;
+
+use crate::held::{Walked, program};
+
+#[test]
+fn fault_41_threads_that_allocate_flat_out() {
+    for options in ["narenas:4", "narenas:1,tcache:false,dirty_decay_ms:0"] {
+        let program = program("jemalloc_churn", include_str!("../planted/jemalloc_churn.c")).arg("4");
+        let target = program.env("MALLOC_CONF", options).spawn().unwrap();
+        for _ in 0..10 {
+            let walked = Walked::new(&target);
+            walked.check_sums();
+            let total = walked.heap.ledger.total().process;
+            let unexplained = walked.bytes(Class::Unexplained);
+            // What was torn in every reading is little, and a gap says so.
+            assert!(unexplained * 10 <= total, "{options}: {unexplained} of {total}");
+            let has_gap = walked.gaps.iter().any(|gap| gap.cause.contains("changed each time"));
+            assert!(unexplained == 0 || has_gap, "{options}: {:?}", walked.gaps);
+            // Four threads hold half a thousand blocks each, and 256 lie between them.
+            let live = walked.heap.live.count;
+            assert!((500..6 * 512).contains(&live), "{options}: {live} live blocks");
+            assert!(walked.totals.active_bytes >= walked.heap.live.bytes, "{options}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A recorded heap, whole and with words of it overwritten: no panic, no endless walk, and books that
+//! still account for every byte they claim.
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use slackwater_base::{Addr, Class, PAGE_SIZE, Range};
+use slackwater_heap::jemalloc::{JemallocError, Snapshot, Statistics, find_block, read_block, walk};
+use slackwater_memory::{Image, Mapping, Memory, MemoryExt, Page};
+use slackwater_remote::Live;
+
+use crate::held::{Walked, program};
+
+/// A heap at rest, and the words of it that a walk depends on.
+struct Recording {
+    image: Image,
+    block: Snapshot,
+    words: Vec<Addr>,
+    totals: Statistics,
+}
+
+static RECORDING: LazyLock<Recording> = LazyLock::new(|| {
+    let program = program("jemalloc_small", include_str!("../planted/jemalloc_small.c"));
+    let target = program.env("MALLOC_CONF", "narenas:2").spawn().unwrap();
+    let walked = Walked::whole(&target);
+    let block = read_block(&walked.live, find_block(&walked.live, &walked.live).unwrap()).unwrap();
+    let image = record(&walked.live);
+    let words = telling_words(&image);
+    Recording { image, block, words, totals: walked.totals }
+});
+
+/// Copies the resident pages of all writable private memory.
+fn record(live: &Live) -> Image {
+    let mut image = Image::new();
+    let is_recorded = |mapping: &&Mapping| {
+        mapping.is_anonymous_data() || (mapping.file().is_some() && mapping.access.write)
+    };
+    for mapping in live.mappings().iter().filter(is_recorded) {
+        let mut bytes = vec![0; mapping.range.len() as usize];
+        live.read(mapping.range.start, &mut bytes).unwrap();
+        image = image.map(mapping.range.start, bytes, mapping.kind.clone());
+        let mut pages = Vec::new();
+        live.pages(mapping.range, &mut pages).unwrap();
+        for (index, _) in (0..).zip(&pages).filter(|(_, page)| !page.is_resident()) {
+            image.set_pages(Range::sized(mapping.range.start + index * PAGE_SIZE, 1), Page::ABSENT);
+        }
+    }
+    image
+}
+
+/// Words that are neither zero nor the blocks' filling: words of the page map, extents, links, counts.
+fn telling_words(image: &Image) -> Vec<Addr> {
+    let mut words = Vec::new();
+    for mapping in image.mappings() {
+        let mut at = mapping.range.start;
+        while at < mapping.range.end {
+            if !matches!(image.read_u64(at), Ok(0 | 0x5555_5555_5555_5555) | Err(_)) {
+                words.push(at);
+            }
+            at = at + 8;
+        }
+    }
+    words
+}
+
+#[test]
+fn a_recording_reads_as_the_process_did() {
+    let recording = &*RECORDING;
+    let partial = walk(&recording.image, &recording.block).unwrap();
+    assert_eq!(partial.gaps, []);
+    assert_eq!(partial.value.totals, recording.totals);
+}
+
+#[test]
+fn a_page_map_elsewhere_is_refused() {
+    let recording = &*RECORDING;
+    let refused = |change: fn(&mut Snapshot)| {
+        let mut block = recording.block.clone();
+        change(&mut block);
+        walk(&recording.image, &block).unwrap_err()
+    };
+    assert_eq!(refused(|block| block.page_map = Addr(0)), JemallocError::NoPageMap);
+    assert!(matches!(refused(|block| block.page_map = Addr(0x1000)), JemallocError::Unbalanced { .. }));
+    assert!(matches!(refused(|block| block.arenas = Addr(0x1000)), JemallocError::ReadArenas { .. }));
+    let other = refused(|block| block.page_map = block.page_map + 4096);
+    assert!(matches!(other, JemallocError::Unbalanced { .. }), "{other:?}");
+    let other = refused(|block| block.arenas = block.arenas + 8);
+    assert!(matches!(other, JemallocError::Unbalanced { .. }), "{other:?}");
+}
+
+#[test]
+fn a_word_that_lies_is_unexplained_with_a_gap() {
+    let recording = &*RECORDING;
+    let whole = walk(&recording.image, &recording.block).unwrap().value.heap;
+    // The description of the first extent says that it is somewhere else.
+    let first = whole.claims.iter().map(|claim| claim.start.0.to_le_bytes());
+    let described = first.into_iter().find_map(|start| {
+        let is_address = |&&at: &&Addr| recording.image.read_u64(at) == Ok(u64::from_le_bytes(start));
+        recording.words.iter().find(is_address).filter(|at| at.is_aligned(8) && at.0 % 128 == 8)
+    });
+    let mut image = recording.image.clone();
+    image.poke(*described.unwrap(), &0x1000_u64.to_le_bytes());
+    let partial = walk(&image, &recording.block).unwrap();
+    assert!(partial.gaps.iter().any(|gap| gap.cause.contains("changed each time")), "{:?}", partial.gaps);
+    assert!(partial.value.heap.ledger[Class::Unexplained].process > 0);
+}
+
+/// What to write over a word.
+#[derive(Clone, Debug)]
+enum Harm {
+    Flip(u32),
+    Value(u64),
+    /// The address of another such word.
+    Link(prop::sample::Index),
+    Grow(u32),
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    prop_oneof![
+        (0..64_u32).prop_map(Harm::Flip),
+        prop_oneof![Just(0), Just(u64::MAX), Just(1), Just(0x21), Just(1 << 47), any::<u64>()]
+            .prop_map(Harm::Value),
+        any::<prop::sample::Index>().prop_map(Harm::Link),
+        (0..60_u32).prop_map(Harm::Grow),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn harm_is_survived(harms in prop::collection::vec((any::<prop::sample::Index>(), harm()), 1..12)) {
+        let recording = &*RECORDING;
+        let mut image = recording.image.clone();
+        for (place, harm) in &harms {
+            let at = *place.get(&recording.words);
+            let word = image.read_u64(at).unwrap();
+            let value = match harm {
+                Harm::Flip(bit) => word ^ 1 << bit,
+                Harm::Value(value) => *value,
+                Harm::Link(other) => other.get(&recording.words).0 & !127,
+                Harm::Grow(bit) => word.wrapping_add(1 << bit),
+            };
+            image.poke(at, &value.to_le_bytes());
+        }
+        let began = std::time::Instant::now();
+        let walked = walk(&image, &recording.block);
+        prop_assert!(began.elapsed().as_secs() < 10, "bounded: {:?}", began.elapsed());
+        if let Ok(partial) = walked {
+            let heap = partial.value.heap;
+            prop_assert!(heap.claims.windows(2).all(|pair| pair[0].end <= pair[1].start));
+            let resident: u64 = heap.claims.iter().map(|claim| image.resident(*claim).unwrap().process).sum();
+            prop_assert_eq!(heap.ledger.total().process, resident);
+            prop_assert_eq!(heap.pinned_by.total(), heap.ledger[Class::SlackPinned]);
+        }
+    }
+}

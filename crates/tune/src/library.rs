@@ -53,16 +53,16 @@ pub enum LibraryFault {
     #[error("it does not export malloc")]
     NoMalloc,
     /// The target's C library is too old for it.
-    #[error("it needs glibc {needed}, and the target has {present}")]
+    #[error("it needs symbols of glibc {needed}, and the target's glibc has those up to {present}")]
     OldGlibc {
-        /// What the library needs.
+        /// The newest that the library needs.
         needed: GlibcRelease,
-        /// What there is.
+        /// The newest that there are.
         present: GlibcRelease,
     },
 }
 
-/// The glibc that a library needs at least, after checking that it can serve as malloc; `None` when it
+/// The newest release whose symbols a library needs of `libc.so.6`, after checking that it can serve as malloc; `None` when it
 /// names none.
 pub fn check<'data, R: ReadRef<'data>>(data: R) -> Result<Option<GlibcRelease>, LibraryFault> {
     let identity = Identity::of(data).ok_or(LibraryFault::NoLibrary)?;
@@ -89,8 +89,9 @@ pub fn check<'data, R: ReadRef<'data>>(data: R) -> Result<Option<GlibcRelease>, 
     needed_glibc(data, &sections).map_err(damaged)
 }
 
-/// The newest glibc whose symbols a `libc.so.6` defines: which release it is.
-pub fn release_of_libc<'data, R: ReadRef<'data>>(data: R) -> Option<GlibcRelease> {
+/// The newest release whose symbols a `libc.so.6` defines. Releases that brought no symbol of their own,
+/// such as 2.31, are not told from the one before.
+pub fn newest_symbols_of_libc<'data, R: ReadRef<'data>>(data: R) -> Option<GlibcRelease> {
     let header = FileHeader64::<Endianness>::parse(data).ok()?;
     let sections = header.sections(Endianness::Little, data).ok()?;
     let (mut definitions, strings) = sections.gnu_verdef(Endianness::Little, data).ok()??;
@@ -131,7 +132,11 @@ fn needed_glibc<'data, R: ReadRef<'data>>(
     let Some((mut files, strings)) = sections.gnu_verneed(Endianness::Little, data)? else { return Ok(None) };
     let strings = sections.strings(Endianness::Little, data, strings)?;
     let mut newest = None;
-    while let Some((_, mut versions)) = files.next()? {
+    while let Some((file, mut versions)) = files.next()? {
+        // Older releases have libraries beside it with symbols of their own, which say nothing about it.
+        if file.file(Endianness::Little, strings)? != b"libc.so.6" {
+            continue;
+        }
         while let Some(version) = versions.next()? {
             newest = newest.max(GlibcRelease::of_version(version.name(Endianness::Little, strings)?));
         }

@@ -6,6 +6,7 @@ mod diagnose;
 mod doctor;
 mod namespaces;
 mod refusals;
+mod run;
 mod services;
 mod surroundings;
 mod trim;

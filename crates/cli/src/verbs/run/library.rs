@@ -95,7 +95,7 @@ fn check(path: &Path, loader: Option<&Path>) -> Result<(), Failure> {
     let needed = library::check(&ReadCache::new(file)).map_err(|fault| {
         unfit(Exit::Usage).caused_by(&fault).hint("name an allocator's shared library for x86-64 and glibc")
     })?;
-    let present = loader.and_then(release);
+    let present = loader.and_then(newest_symbols);
     if let (Some(needed), Some(present)) = (needed, present)
         && needed > present
     {
@@ -107,8 +107,8 @@ fn check(path: &Path, loader: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The release of the glibc that a loader belongs to: they are installed side by side.
-fn release(loader: &Path) -> Option<library::GlibcRelease> {
+/// The newest symbols of the glibc that a loader belongs to: they are installed side by side.
+fn newest_symbols(loader: &Path) -> Option<library::GlibcRelease> {
     let libc = loader.canonicalize().ok()?.with_file_name("libc.so.6");
-    library::release_of_libc(&ReadCache::new(File::open(libc).ok()?))
+    library::newest_symbols_of_libc(&ReadCache::new(File::open(libc).ok()?))
 }

@@ -5,6 +5,7 @@
 mod diagnose;
 mod doctor;
 mod namespaces;
+mod ours;
 mod refusals;
 mod run;
 mod services;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use slackwater_memory::{FileId, MemoryExt};
 
 use super::{Elsewhere, Evidence, Server, Sight};
+use crate::MallocKind;
 use crate::xray::kind_of_file;
 
 /// The functions whose bindings are looked at.
@@ -68,7 +69,10 @@ pub(crate) fn find(sight: Sight<'_>, executable: Option<&Path>, order: &[FileId]
     };
     let path_of = |file| modules.iter().find(|module| module.file == file).map(|module| module.path.clone());
     let mut server = Server {
-        kind: kind_of_file(sight.symbols, serves.file, &serves.name).unwrap_or(crate::MallocKind::Unknown),
+        kind: match super::scope::is_musl(&serves.path) {
+            true => MallocKind::Musl,
+            false => kind_of_file(sight.symbols, serves.file, &serves.name).unwrap_or(MallocKind::Unknown),
+        },
         library: Some(serves.path.clone()),
         evidence,
         n_bound: 0,
@@ -87,6 +91,8 @@ pub(crate) fn find(sight: Sight<'_>, executable: Option<&Path>, order: &[FileId]
                 server.n_unresolved += 1;
                 None
             }
+            // An allocator that calls itself.
+            Some(Goes::To(file)) if file == module.file => None,
             Some(Goes::To(file)) => Some(path_of(file)),
             Some(Goes::Nowhere) => Some(None),
             Some(Goes::Through(_)) | None => None,
@@ -127,7 +133,7 @@ fn server(
     if let Some(&first) = order.iter().find(offers) {
         return (Some(first), Evidence::SearchOrder);
     }
-    let mapped = modules.iter().find(|module| module.offers && module.name.starts_with("ld-musl-"));
+    let mapped = modules.iter().find(|module| module.offers && super::scope::is_musl(&module.path));
     match mapped {
         Some(module) => (Some(module.file), Evidence::Mapped),
         None => (None, Evidence::Unknown),
@@ -179,7 +185,6 @@ mod tests {
     use slackwater_memory::{Access, Image, Kind};
 
     use super::*;
-    use crate::MallocKind;
 
     const PROGRAM: u64 = 1;
     const PYTHON: u64 = 2;

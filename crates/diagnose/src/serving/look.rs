@@ -2,7 +2,7 @@
 
 use slackwater_base::{Gap, Pid};
 use slackwater_heap::jemalloc::{self, Snapshot};
-use slackwater_memory::{Bindings, Memory, Symbols};
+use slackwater_memory::{Bindings, Mapping, Memory, Symbols};
 use slackwater_procfs::{ProcError, Process, Root};
 
 use super::environment::Environment;
@@ -137,7 +137,8 @@ fn c_library(memory: &dyn Memory) -> CLibrary {
         let mut names = code.filter_map(|mapping| mapping.file_name());
         names.any(|name| starts.iter().any(|start| name.starts_with(start)))
     };
-    if maps(&["ld-musl-", "libc.musl-"]) {
+    let is_musl = |mapping: &Mapping| mapping.access.execute && mapping.path().is_some_and(scope::is_musl);
+    if memory.mappings().iter().any(is_musl) {
         CLibrary::Musl
     } else if maps(&["libc.so.6", "libc-2."]) {
         CLibrary::Glibc

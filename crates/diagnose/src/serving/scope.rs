@@ -4,6 +4,8 @@
 //! Invariant: the list is the target's, and may be torn or a lie: it is followed a bounded number of
 //! times, and only addresses in mapped files count.
 
+use std::path::Path;
+
 use slackwater_memory::{FileId, Memory, MemoryExt, Symbols};
 
 /// Most files that are followed; the largest programs map some hundred.
@@ -37,13 +39,22 @@ pub(crate) fn search_order(memory: &dyn Memory, symbols: &dyn Symbols) -> Vec<Fi
 
 /// The loader's own file, under any of the names that it had.
 pub(crate) fn loader(memory: &dyn Memory) -> Option<FileId> {
-    let is_loader = |name: &str| {
-        ["ld-linux", "ld-2.", "ld.so", "ld-musl-", "ld64.so"].iter().any(|start| name.starts_with(start))
-    };
+    let is_loader =
+        |name: &str| ["ld-linux", "ld-2.", "ld.so", "ld64.so"].iter().any(|start| name.starts_with(start));
     let files = memory.mappings().iter().filter(|mapping| mapping.access.execute);
     files
-        .filter(|mapping| mapping.file_name().is_some_and(|name| is_loader(&name)))
+        .filter(|mapping| {
+            mapping.path().is_some_and(is_musl) || mapping.file_name().is_some_and(|name| is_loader(&name))
+        })
         .find_map(|mapping| mapping.file())
+}
+
+/// Whether a file is musl, which is a loader and a C library in one: `ld-musl-x86_64.so.1`, on Debian a
+/// link to `/usr/lib/x86_64-linux-musl/libc.so`.
+pub(crate) fn is_musl(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let in_its_folder = || path.parent().is_some_and(|folder| folder.to_string_lossy().ends_with("-musl"));
+    name.starts_with("ld-musl-") || name == "libc.so" && in_its_folder()
 }
 
 #[cfg(test)]

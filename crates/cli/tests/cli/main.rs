@@ -11,6 +11,8 @@ mod run;
 mod services;
 mod surroundings;
 mod trim;
+mod verify;
+mod verify_servers;
 
 use std::path::Path;
 use std::process::{Command, Output};

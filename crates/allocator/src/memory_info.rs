@@ -175,7 +175,9 @@ impl Use {
     fn now() -> Self {
         let pages = Statistics::resolve().map(|statistics| statistics.refresh()).unwrap_or_default();
         let read = |name: crate::mallctl::Name<usize>| name.read().unwrap_or(0);
-        Self { mapped_bytes: read(names::MAPPED), allocated_bytes: read(names::ALLOCATED), pages }
+        // jemalloc counts blocks parked in thread caches as allocated.
+        let allocated_bytes = read(names::ALLOCATED).saturating_sub(read(names::CACHED));
+        Self { mapped_bytes: read(names::MAPPED), allocated_bytes, pages }
     }
 
     fn free_bytes(&self) -> usize {

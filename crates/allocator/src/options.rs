@@ -32,10 +32,11 @@ const DEFAULTS: &[u8] =
 /// | option | why |
 /// | --- | --- |
 /// | `narenas:1` | threads allocate by turns, under the GIL: more arenas would only multiply what is kept |
-/// | `tcache_max:4096`, `tcache_ncached_max` | what an idle thread has cached nobody can flush: at most 170 KiB, none of it large |
+/// | `tcache_max:1024`, `tcache_ncached_max` | what an idle thread has cached nobody can flush: at most 90 KiB |
+/// | `slab_sizes:32-512:4` | slabs of 16 KiB for small blocks: a burst takes and returns fewer of them |
 /// | `cache_oblivious:false` | saves a page for each block of 16 KiB and more |
 const PYTHON_DEFAULTS: &[u8] =
-    b",narenas:1,tcache_max:4096,tcache_ncached_max:8-64:64|80-256:32|320-1024:8|1280-4096:4,cache_oblivious:false";
+    b",narenas:1,tcache_max:1024,tcache_ncached_max:8-64:64|80-256:32|320-1024:8,slab_sizes:32-512:4,cache_oblivious:false";
 
 /// jemalloc's own rule for other programs, by processors; applied where a quota allows fewer processors
 /// than jemalloc counts.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "what could not be tested here is said, not hidden")]
 
+mod advise;
 mod diagnose;
 mod doctor;
 mod namespaces;

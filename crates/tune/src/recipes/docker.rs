@@ -20,9 +20,8 @@ pub(super) fn image(request: &Request) -> Vec<File> {
     draft.gap();
     rearming(request, &mut draft);
     draft.note(
-        "ENV reaches everything that the image runs, health checks and shells too. That is harmless; for the \
-        service alone leave ENV out and set the variables in CMD: CMD [\"env\", \"NAME=value\", ..., \"gunicorn\", \
-        \"app:app\"].",
+        "ENV reaches everything that the image runs, health checks and shells too. For the service alone, leave \
+        ENV out and set the variables in CMD: CMD [\"env\", \"NAME=value\", ..., \"gunicorn\", \"app:app\"].",
     );
     request.verify(&mut draft);
     vec![draft.file()]

@@ -3,7 +3,7 @@
 //! | glibc's word | here |
 //! | --- | --- |
 //! | `arena` | bytes mapped from the system |
-//! | `uordblks` | bytes in blocks that the program holds |
+//! | `uordblks` | bytes in blocks that the program holds, those parked in thread caches included |
 //! | `fordblks` | the rest of what is mapped |
 //! | `keepcost` | what `malloc_trim` would give back now |
 //! | `hblks`, `hblkhd`, ... | 0: no block has a map of its own |
@@ -175,9 +175,7 @@ impl Use {
     fn now() -> Self {
         let pages = Statistics::resolve().map(|statistics| statistics.refresh()).unwrap_or_default();
         let read = |name: crate::mallctl::Name<usize>| name.read().unwrap_or(0);
-        // jemalloc counts blocks parked in thread caches as allocated.
-        let allocated_bytes = read(names::ALLOCATED).saturating_sub(read(names::CACHED));
-        Self { mapped_bytes: read(names::MAPPED), allocated_bytes, pages }
+        Self { mapped_bytes: read(names::MAPPED), allocated_bytes: read(names::ALLOCATED), pages }
     }
 
     fn free_bytes(&self) -> usize {

@@ -202,6 +202,7 @@ static void sized_frees(void) {
     free_aligned_sized(opaque(NULL), 64, 10);
 }
 
+// Some of the blocks may have been free in a cache and yet counted before.
 static int grew(size_t before, size_t after, size_t by) { return after >= before + by && after < before + 2 * by; }
 
 static void told(void) {
@@ -212,7 +213,7 @@ static void told(void) {
     struct mallinfo small = mallinfo();
     for (int i = 0; i < 1000; i++) free(blocks[i]);
     struct mallinfo2 after = mallinfo2();
-    say_yes("mallinfo2().uordblks grows by what is allocated", grew(before.uordblks, held.uordblks, 10000000));
+    say_yes("mallinfo2().uordblks grows by what is allocated", grew(before.uordblks, held.uordblks, 9000000));
     say_yes("mallinfo2().uordblks falls when it is freed", after.uordblks + 9000000 < held.uordblks);
     say_yes("mallinfo2().arena + hblkhd covers it", held.arena + held.hblkhd >= held.uordblks);
     say_yes("mallinfo().uordblks agrees", (size_t)(unsigned)small.uordblks / 100000 == held.uordblks / 100000);

@@ -30,7 +30,8 @@ def median(trials: list[dict], measure: Measure) -> float:
 def ratio(trials: list[dict], base: list[dict], measure: Measure) -> Ratio:
     """Of trials to those of the base in the same repetition: the median, and its 95 % bootstrap interval."""
     bases = {trial["repetition"]: measure(trial) for trial in base}
-    return interval([measure(trial) / bases[trial["repetition"]] for trial in trials])
+    pairs = [(measure(trial), bases.get(trial["repetition"])) for trial in trials]
+    return interval([value / base for value, base in pairs if base])
 
 
 def interval(ratios: list[float]) -> Ratio:

@@ -39,6 +39,9 @@ ATTEMPTS = 3
 
 def main() -> None:
     args = arguments()
+    if args.show:
+        tables.show(json.loads(args.show.read_text()))
+        return
     # Ends through the code that stops the services.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     make_venv()
@@ -46,11 +49,9 @@ def main() -> None:
     arms = named(args.arm)
     for arm in arms:
         arm.environment()  # a missing library is said before anything is measured
-    plan = Plan(args.rounds, args.idle, threading.Lock())
-    results = measure(services, arms, args, plan)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(results) + "\n")
-    tables.show(results, [arm.name for arm in arms])
+    results = measure(services, arms, args)
+    compare.check_answers(results["trials"])
+    tables.show(results)
     print(f"\nAll trials: {args.output}", file=sys.stderr)
 
 
@@ -67,51 +68,60 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lanes", type=int, default=4, help="services that are up at a time")
     parser.add_argument("--seed", type=int, default=1, help="of the order of the arms")
     parser.add_argument("-o", "--output", type=Path, default=FIX / ".cache/fix.json")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="only the tables, of trials kept in FILE")
     args = parser.parse_args()
     args.service = args.service or names
     args.arm = args.arm or [arm.name for arm in ARMS]
     return args
 
 
-def measure(services: list[Service], arms: list[Arm], args: argparse.Namespace, plan: Plan) -> dict:
+def measure(services: list[Service], arms: list[Arm], args: argparse.Namespace) -> dict:
+    """All trials, in several lanes; they are written after each, and kept when the rest is given up."""
+    plan = Plan(args.rounds, args.idle, threading.Lock())
     dice = random.Random(args.seed)
     jobs: queue.SimpleQueue = queue.SimpleQueue()
     for service, repetition in itertools.product(services, range(args.repetitions)):
         for arm in dice.sample(arms, len(arms)):
             jobs.put((service, arm, repetition))
-    n_jobs, trials, voided, failures = jobs.qsize(), [], [], []
-    began = time.monotonic()
+    n_jobs, began, writing = jobs.qsize(), time.monotonic(), threading.Lock()
+    failures: list[BaseException] = []
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    floors = {service.name: floor_bytes(service, named(["glibc"])[0], plan) for service in services}
+    results = {"floors": floors, "arms": {arm.name: arm.what for arm in arms}, "void": [], "trials": []}
 
     def lane() -> None:
-        while not failures:
-            try:
+        try:
+            while not failures:
                 service, arm, repetition = jobs.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                done = attempt(service, arm, plan, voided)
-            except Exception as error:  # told by the main thread; the other lanes stop
-                failures.append(error)
-                return
-            trials.append({**done, "repetition": repetition})
-            note = f"{len(trials)}/{n_jobs} {service.name}, {arm.name}, {time.monotonic() - began:.0f} s"
-            print(f"  {note:60}", end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+                done = attempt(service, arm, plan, results["void"])
+                with writing:
+                    results["trials"].append({**done, "repetition": repetition})
+                    args.output.write_text(json.dumps(results) + "\n")
+                    progress(f"{len(results['trials'])}/{n_jobs} {service.name}, {arm.name}", began)
+        except queue.Empty:
+            return
+        except Exception as error:  # told by the main thread; the other lanes stop
+            failures.append(error)
 
-    floors = {service.name: floor_bytes(service, named(["glibc"])[0], plan) for service in services}
     lanes = [threading.Thread(target=lane) for _ in range(args.lanes)]
     for thread in lanes:
         thread.start()
     try:
         for thread in lanes:
             thread.join()
-    except KeyboardInterrupt:
-        failures.append("stopped")
-        raise SystemExit("stopping, when the trials under way have ended") from None
-    print(file=sys.stderr)
-    if failures:
-        raise SystemExit(f"error: {failures[0]}")
-    compare.check_answers(trials)
-    return {"floors": floors, "trials": trials, "void": voided, "arms": {arm.name: arm.what for arm in arms}}
+    except KeyboardInterrupt as stop:
+        failures.append(stop)
+        print("\nstopping, when the trials under way have ended", file=sys.stderr)
+        for thread in lanes:
+            thread.join()
+    for failure in failures:
+        print(f"\nnot all was measured: {failure or 'stopped'}", file=sys.stderr)
+    return results
+
+
+def progress(note: str, began: float) -> None:
+    end = "\r" if sys.stderr.isatty() else "\n"
+    print(f"  {note}, {time.monotonic() - began:.0f} s".ljust(60), end=end, file=sys.stderr, flush=True)
 
 
 def attempt(service: Service, arm: Arm, plan: Plan, voided: list[str]) -> dict:

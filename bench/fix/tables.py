@@ -37,14 +37,19 @@ def peak(trial: dict) -> float:
     return trial["peak_bytes"]
 
 
-def show(results: dict, arms: list[str]) -> None:
+def show(results: dict) -> None:
+    arms = list(results["arms"])
     for service in CATALOGUE:
         of_service: dict[str, list[dict]] = {}
         for trial in results["trials"]:
             if trial["service"] == service.name:
                 of_service.setdefault(trial["arm"], []).append(trial)
         if of_service:
-            one_service(service, {arm: of_service[arm] for arm in arms}, results["floors"][service.name])
+            one_service(
+                service,
+                {arm: of_service[arm] for arm in arms if arm in of_service},
+                results["floors"][service.name],
+            )
     print()
     for arm in arms:
         print(f"- {arm}: {results['arms'][arm]}")

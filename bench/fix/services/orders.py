@@ -13,7 +13,7 @@ from live import Kept
 from pydantic import BaseModel
 
 TAX = {"food": 0.07, "book": 0.07, "tool": 0.19, "toy": 0.19}
-kept = Kept(capacity=1000)
+kept = Kept(capacity=300)
 app = FastAPI()
 
 

@@ -16,7 +16,7 @@ from live import Kept
 N_PRODUCTS, N_REVIEWS, PAGE = 4000, 12000, 60
 DATABASE = Path(os.environ["SHOP_DATABASE"])
 app = Flask(__name__)
-kept = Kept(capacity=200)
+kept = Kept(capacity=30)
 own = threading.local()
 
 

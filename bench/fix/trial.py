@@ -26,6 +26,7 @@ PROGRAMS = FIX / ".venv/bin"
 START_SECONDS = 30.0
 SETTLE_SECONDS = 1.0
 LATE_SECONDS = 0.25
+DIES_WITH_US = ["setpriv", "--pdeathsig", "TERM", "--"]
 
 
 class Void(Exception):
@@ -151,7 +152,7 @@ def start(service: Service, folder: Path, environment: dict, port: int) -> subpr
         subprocess.run(service.prepare, check=True, env=surroundings(folder, {}), cwd=SERVICES)
     with open(folder / "log", "w") as log:
         return subprocess.Popen(
-            service.command(PROGRAMS, port),
+            [*DIES_WITH_US, *service.command(PROGRAMS, port)],
             cwd=SERVICES,
             env=surroundings(folder, environment),
             stdout=log,

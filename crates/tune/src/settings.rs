@@ -119,13 +119,19 @@ pub fn settings(allocator: Allocator) -> impl Iterator<Item = &'static Setting> 
 /// The setting of `allocator` that is called `key`: by its own name, or by the name of its variable
 /// (`MALLOC_ARENA_MAX`) or tunable (`glibc.malloc.arena_max`).
 pub fn find(allocator: Allocator, key: &str) -> Option<&'static Setting> {
-    let short = key.strip_prefix("glibc.malloc.").filter(|_| allocator == Allocator::Glibc).unwrap_or(key);
+    let short = without_namespace(allocator, key);
     settings(allocator).find(|setting| setting.key == short || setting.variable() == Some(key))
+}
+
+/// A tunable of glibc by its last name.
+fn without_namespace(allocator: Allocator, key: &str) -> &str {
+    key.strip_prefix("glibc.malloc.").filter(|_| allocator == Allocator::Glibc).unwrap_or(key)
 }
 
 /// The key of `allocator` that `key` is most likely a slip of.
 pub fn nearest(allocator: Allocator, key: &str) -> Option<&'static str> {
-    let of_keys = slips::nearest(key, settings(allocator).map(|setting| setting.key));
+    let short = without_namespace(allocator, key);
+    let of_keys = slips::nearest(short, settings(allocator).map(|setting| setting.key));
     of_keys.or_else(|| slips::nearest(key, settings(allocator).filter_map(Setting::variable)))
 }
 

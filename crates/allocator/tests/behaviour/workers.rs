@@ -14,8 +14,10 @@ use crate::preload::{MIB, falls_below, is_governed, library, python, resident_by
 const BURST: &str = r#"
 import os, sys, threading
 kept = []
+all_hold = threading.Barrier(2)
 def burst():
     blocks = [bytes(3000 + index % 512) for index in range(9_000)]
+    all_hold.wait()
     kept.append(blocks[::200])
 def work():
     threads = [threading.Thread(target=burst) for _ in range(2)]

@@ -9,12 +9,14 @@ use crate::{json, python, rss_and_faults, run};
 
 const MIB: u64 = 1 << 20;
 
-/// Frees 100 MiB of small objects, and holds on to one in a thousand.
+/// Frees 100 MiB of small objects, all held at the same time, and holds on to one in a thousand.
 const RETAINS: &str = r#"
 import threading
 kept = []
+all_hold = threading.Barrier(4)
 def burst():
     blocks = [bytes(200 + index % 2000) for index in range(20_000)]
+    all_hold.wait()
     kept.append(blocks[::1000])
 threads = [threading.Thread(target=burst) for _ in range(4)]
 for thread in threads: thread.start()

@@ -18,9 +18,10 @@ fn fault_41_threads_that_allocate_flat_out() {
             assert!(unexplained * 10 <= total, "{options}: {unexplained} of {total}");
             let has_gap = walked.gaps.iter().any(|gap| gap.cause.contains("changed each time"));
             assert!(unexplained == 0 || has_gap, "{options}: {:?}", walked.gaps);
-            // Four threads hold half a thousand blocks each, and 256 lie between them.
+            // Four threads hold half a thousand blocks each, and 256 lie between them: 2304. A look takes
+            // longer than a block lives, so what moved while it was counted may be counted twice.
             let live = walked.heap.live.count;
-            assert!((500..6 * 512).contains(&live), "{options}: {live} live blocks");
+            assert!((500..2 * 2304).contains(&live), "{options}: {live} live blocks");
             assert!(walked.totals.active_bytes >= walked.heap.live.bytes, "{options}");
         }
     }

@@ -76,6 +76,7 @@ def demo(args: argparse.Namespace) -> None:
     with service(args, [slackwater, "run", "--"]) as (master, url):
         load_and_idle(url, args.rounds)
         governed = resident_bytes(master)
+        show(slackwater, "verify", "--pid", str(master), "--expect", "slackwater")
 
     step("result: RSS of each process, read from /proc, not from Slackwater")
     table(before, predicted, after)

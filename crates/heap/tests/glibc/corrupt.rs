@@ -9,6 +9,7 @@ use slackwater_heap::{ArenaKind, glibc};
 use slackwater_memory::{Image, Kind, Mapping, Memory, MemoryError, MemoryExt, Page};
 use slackwater_remote::Live;
 
+use crate::damage::{Harms, check_books, in_time};
 use crate::held::{Books, Walked, program};
 
 /// A heap at rest, and the words of it that a walk depends on.
@@ -134,52 +135,16 @@ fn first_free_chunk(image: &Image, extent: Range) -> Addr {
     }
 }
 
-/// What to write over a word.
-#[derive(Clone, Debug)]
-enum Harm {
-    Flip(u32),
-    Value(u64),
-    /// The address of another such word, less a header.
-    Link(prop::sample::Index),
-    Grow(u32),
-}
-
-fn harm() -> impl Strategy<Value = Harm> {
-    prop_oneof![
-        (0..64_u32).prop_map(Harm::Flip),
-        prop_oneof![Just(0), Just(u64::MAX), Just(1), Just(0x21), Just(1 << 47), any::<u64>()]
-            .prop_map(Harm::Value),
-        any::<prop::sample::Index>().prop_map(Harm::Link),
-        (0..60_u32).prop_map(Harm::Grow),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn harm_is_survived(harms in prop::collection::vec((any::<prop::sample::Index>(), harm()), 1..12)) {
+    fn harm_is_survived(harms in Harms::any()) {
         let recording = &*RECORDING;
-        let mut image = recording.image.clone();
-        for (place, harm) in &harms {
-            let at = *place.get(&recording.words);
-            let word = image.read_u64(at).unwrap();
-            let value = match harm {
-                Harm::Flip(bit) => word ^ 1 << bit,
-                Harm::Value(value) => *value,
-                Harm::Link(other) => other.get(&recording.words).0 & !15,
-                Harm::Grow(bit) => word.wrapping_add(1 << bit),
-            };
-            image.poke(at, &value.to_le_bytes());
-        }
-        let began = std::time::Instant::now();
-        let walked = glibc::walk(&image, &recording.threads);
-        prop_assert!(began.elapsed().as_secs() < 10, "bounded: {:?}", began.elapsed());
+        let image = harms.done_to(&recording.image, &recording.words, 16);
+        let walked = in_time(|| glibc::walk(&image, &recording.threads))?;
         if let Ok(Some(partial)) = walked {
-            let heap = partial.value;
-            prop_assert!(heap.claims.windows(2).all(|pair| pair[0].end <= pair[1].start));
-            let resident: u64 = heap.claims.iter().map(|claim| image.resident(*claim).unwrap().process).sum();
-            prop_assert_eq!(heap.ledger.total().process, resident);
+            check_books(&partial.value, &image)?;
         }
     }
 }

@@ -4,6 +4,8 @@
 mod books;
 mod churn;
 mod corrupt;
+#[path = "../damage/mod.rs"]
+mod damage;
 mod held;
 mod refusals;
 mod roots;

@@ -50,11 +50,12 @@ def main() -> None:
 
 
 def instructions(environment: dict) -> int:
+    settings = {"PYTHONHASHSEED": "0", **{key: str(value) for key, value in environment.items()}}
     with tempfile.NamedTemporaryFile() as out:
         words = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}"]
         ran = subprocess.run(
             [*words, PYTHON, "-S", Path(__file__).with_name("workload.py")],
-            env={**os.environ, "PYTHONHASHSEED": "0", **{key: str(value) for key, value in environment.items()}},
+            env={**os.environ, **settings},
             stderr=subprocess.PIPE,
             text=True,
         )

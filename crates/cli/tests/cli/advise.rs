@@ -3,7 +3,7 @@
 use serde_json::Value;
 use slackwater_testkit::Program;
 
-use crate::{json, python, repository, run};
+use crate::{json, python, run, validate_by};
 
 const PLACES: [&str; 10] = [
     "docker",
@@ -19,11 +19,9 @@ const PLACES: [&str; 10] = [
 ];
 const ALLOCATORS: [&str; 5] = ["slackwater", "jemalloc", "mimalloc", "tcmalloc", "glibc"];
 
+#[track_caller]
 fn validate(document: &Value) {
-    let schema = std::fs::read_to_string(repository().join("docs/schema/advise.v1.json")).unwrap();
-    let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
-    let errors: Vec<String> = validator.iter_errors(document).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{errors:#?}");
+    validate_by("advise.v1.json", document);
 }
 
 #[test]

@@ -5,17 +5,13 @@ use std::time::Instant;
 use serde_json::Value;
 use slackwater_testkit::Program;
 
-use crate::{json, python, repository, retaining, rss_and_faults, run, slackwater};
+use crate::{json, python, retaining, rss_and_faults, run, slackwater, validate_by};
 
 const MIB: u64 = 1 << 20;
 
+#[track_caller]
 pub(crate) fn validate(document: &Value) {
-    let schema = std::fs::read_to_string(repository().join("docs/schema/diagnose.v1.json")).unwrap();
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> =
-        validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(errors.is_empty(), "{errors:#?}");
+    validate_by("diagnose.v1.json", document);
 }
 
 fn sum(ledger: &Value) -> u64 {

@@ -94,6 +94,16 @@ fn rss_and_faults(pid: Pid) -> (u64, u64) {
     (process.usage().unwrap().rss_bytes, process.stat().unwrap().minor_faults)
 }
 
+/// Holds a document against the published schema of this file name.
+#[track_caller]
+fn validate_by(schema: &str, document: &Value) {
+    let schema = std::fs::read_to_string(repository().join("docs/schema").join(schema)).unwrap();
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}\n{document:#}");
+}
+
 fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use slackwater_base::Pid;
 use slackwater_testkit::{Linking, Program, Target, interpreters};
 
-use crate::{Ran, python, repository, rss_and_faults, run};
+use crate::{Ran, python, rss_and_faults, run, validate_by};
 
 pub(crate) const JEMALLOC: &str = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
 const TCMALLOC: &str = "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4";
@@ -22,13 +22,9 @@ pub(crate) fn is_there(library: &str) -> bool {
     there
 }
 
+#[track_caller]
 fn validate(document: &Value) {
-    let schema = std::fs::read_to_string(repository().join("docs/schema/verify.v1.json")).unwrap();
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> =
-        validator.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(errors.is_empty(), "{errors:#?}\n{document:#}");
+    validate_by("verify.v1.json", document);
 }
 
 /// The document of one service, whose exit code must go with it.

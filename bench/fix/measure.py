@@ -80,7 +80,8 @@ def measure(services: list[Service], arms: list[Arm], args: argparse.Namespace) 
     plan = Plan(args.rounds, args.idle, threading.Lock())
     dice = random.Random(args.seed)
     jobs: queue.SimpleQueue = queue.SimpleQueue()
-    for service, repetition in itertools.product(services, range(args.repetitions)):
+    # Repetitions outermost: what was measured when the rest is given up is whole.
+    for repetition, service in itertools.product(range(args.repetitions), services):
         for arm in dice.sample(arms, len(arms)):
             jobs.put((service, arm, repetition))
     n_jobs, began, writing = jobs.qsize(), time.monotonic(), threading.Lock()

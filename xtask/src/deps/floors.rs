@@ -41,12 +41,13 @@ const CRATES: &[Crate] = &[
     on(3, "python", &["base", "memory", "layout"]),
     // What an allocator can be told is stated once, in `tune`.
     on(3, "diagnose", &["base", "memory", "procfs", "capture", "heap", "python", "tune"]),
-    // A diagnosis holds the heaps it was made from, and tables show their arenas.
     // Which malloc a service should run on, and how to start it so.
     on(3, "tune", &["base"]),
+    // A diagnosis holds the heaps it was made from, and tables show their arenas.
     on(4, "report", &["base", "capture", "heap", "diagnose", "tune", "lab"]),
     on(4, "tui", &["base", "diagnose", "report"]),
-    on(4, "lab", &["base", "procfs", "capture", "diagnose"]),
+    // Plans name allocators and settings as `tune` knows them.
+    on(4, "lab", &["base", "procfs", "capture", "diagnose", "tune"]),
     on(
         5,
         "cli",

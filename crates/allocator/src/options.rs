@@ -93,11 +93,13 @@ fn compose(answer: &mut [u8; ANSWER_BYTES]) {
     // The last byte stays 0.
     let mut text = Text { bytes: &mut answer[..ANSWER_BYTES - 1], len: 0 };
     text.push(DEFAULTS);
-    let processors = processors::usable();
     if program::is_python() {
         text.push(PYTHON_DEFAULTS);
-    } else if processors < sys::allowed_processors() {
-        text.push_number(b",narenas:", processors * ARENAS_PER_PROCESSOR);
+    } else {
+        let processors = processors::usable();
+        if processors < sys::allowed_processors() {
+            text.push_number(b",narenas:", processors * ARENAS_PER_PROCESSOR);
+        }
     }
     if huge_pages_always() {
         // The kernel would fill purged holes with huge pages again.

@@ -100,7 +100,7 @@ fn what_programs_live_on_is_one_direct_jump() {
 }
 
 fn python() -> &'static Interpreter {
-    interpreters().iter().find(|one| one.root().is_none() && !one.is_free_threaded()).expect("a Python")
+    interpreters().iter().find(|one| one.is_plain()).expect("a Python")
 }
 
 /// A Python process that answers any line with its block, in hexadecimal digits.

@@ -14,6 +14,7 @@ mod jemalloc;
 mod look;
 pub(crate) mod man;
 pub(crate) mod run;
+mod surroundings;
 pub(crate) mod trim;
 pub(crate) mod verify;
 

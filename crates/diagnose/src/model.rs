@@ -9,6 +9,7 @@ use std::time::Duration;
 use slackwater_base::{Class, Gap, Ledger, Pid, PinnedBy, words};
 use slackwater_heap::jemalloc::{Snapshot, Statistics};
 use slackwater_heap::{GlibcVersion, Heap};
+use slackwater_tune::Allocator;
 
 use crate::{Finding, Kind};
 
@@ -211,6 +212,25 @@ words! {
         Musl = "musl",
         /// Not recognised.
         Unknown = "unknown",
+    }
+}
+
+impl From<Allocator> for MallocKind {
+    fn from(allocator: Allocator) -> Self {
+        match allocator {
+            Allocator::Slackwater => Self::Slackwater,
+            Allocator::Jemalloc => Self::Jemalloc,
+            Allocator::Mimalloc => Self::Mimalloc,
+            Allocator::Tcmalloc => Self::Tcmalloc,
+            Allocator::Glibc => Self::Glibc,
+        }
+    }
+}
+
+impl MallocKind {
+    /// The same in the words of those that a service can be started on.
+    pub(crate) fn allocator(self) -> Option<Allocator> {
+        Allocator::ALL.iter().copied().find(|&allocator| Self::from(allocator) == self)
     }
 }
 

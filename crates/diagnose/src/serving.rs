@@ -24,7 +24,7 @@ mod scope;
 mod settings;
 
 pub use environment::Environment;
-pub use look::{Surroundings, look};
+pub use look::look;
 pub use mistake::{Grade, Mistake, MistakeCode};
 pub use mistakes::judge;
 pub use model::{

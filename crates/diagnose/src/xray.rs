@@ -90,7 +90,11 @@ fn look(
 ) -> Result<Seen, MemoryError> {
     let found = heaps::walk(memory, symbols, tids, &mut malloc, gaps)?;
     let heaps = ledger::drop_overlapping(found.heaps, gaps);
-    let stacks = stacks::find(process, memory, tids, &slackwater::threads(process, tids));
+    let own = match malloc.kind {
+        MallocKind::Slackwater => slackwater::threads(process, tids),
+        _ => Vec::new(),
+    };
+    let stacks = stacks::find(process, memory, tids, &own);
     let parts =
         ledger::Parts { figures, heaps: &heaps, stacks: &stacks, unclaimed: found.unclaimed, sharing };
     let ledger = parts.ledger(memory)?;

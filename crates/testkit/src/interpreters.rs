@@ -66,6 +66,11 @@ impl Interpreter {
         self.build == Build::Debug
     }
 
+    /// Whether it is as most services have it: the host's own, with a lock, and no debug build.
+    pub fn is_plain(&self) -> bool {
+        self.root.is_none() && self.build == Build::Plain
+    }
+
     /// A command that runs it, inside its root if it has one.
     pub fn command(&self) -> Command {
         match &self.root {

@@ -22,6 +22,12 @@ pub struct Surroundings {
     pub huge_pages_always: bool,
 }
 
+/// Whether the text of /sys/kernel/mm/transparent_hugepage/enabled has `always` in force, which stands in
+/// brackets.
+pub fn huge_pages_always(enabled: &str) -> bool {
+    enabled.contains("[always]")
+}
+
 /// Something that may keep the allocator from doing its work.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -226,6 +232,13 @@ mod tests {
         for (shown, expected) in shown.iter().zip(expected) {
             assert!(shown.contains(expected), "{shown} lacks {expected}");
         }
+    }
+
+    #[test]
+    fn the_bracketed_word_is_in_force() {
+        assert!(huge_pages_always("[always] madvise never\n"));
+        assert!(!huge_pages_always("always [madvise] never\n"));
+        assert!(!huge_pages_always(""));
     }
 
     #[test]

@@ -36,6 +36,16 @@ impl GlibcRelease {
     }
 }
 
+/// How much of a file [`begins_shared_object`] looks at, bytes.
+pub const HEADER_BYTES: u64 = 20;
+
+/// Whether a file that begins like this is a shared object for x86-64. Position-independent programs look
+/// alike.
+pub fn begins_shared_object(header: &[u8]) -> bool {
+    let kind = header.get(16..18).map(|kind| u16::from_le_bytes([kind[0], kind[1]]));
+    Identity::of(header).is_some_and(Identity::is_ours) && kind == Some(elf::ET_DYN.0)
+}
+
 /// Why a library cannot serve as malloc.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -142,4 +152,26 @@ fn needed_glibc<'data, R: ReadRef<'data>>(
         }
     }
     Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_shared_objects_of_this_machine_are_libraries() {
+        let own = std::fs::read("/proc/self/exe").unwrap();
+        assert!(begins_shared_object(&own[..20]), "position-independent programs and libraries look alike");
+        let check = |at: usize, byte: u8| {
+            let mut header = own[..20].to_vec();
+            header[at] = byte;
+            assert!(!begins_shared_object(&header), "byte {at}");
+        };
+        check(0, 0);
+        check(4, 1);
+        check(5, 2);
+        check(16, 2);
+        check(18, 183);
+        assert!(!begins_shared_object(b"#!/bin/sh"));
+    }
 }

@@ -91,6 +91,20 @@ pub struct Request {
     pub service: Service,
 }
 
+impl Request {
+    /// When nothing is known of the machine and the service.
+    pub fn new(place: Place, allocator: Allocator, distribution: Distribution) -> Self {
+        Self {
+            place,
+            allocator,
+            distribution,
+            huge_pages: HugePages::OnRequest,
+            library: None,
+            service: Service::default(),
+        }
+    }
+}
+
 /// The advice.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recipe {

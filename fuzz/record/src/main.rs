@@ -15,6 +15,7 @@ use slackwater_procfs::Root;
 use slackwater_remote::Live;
 use slackwater_testkit::{Program, Target, glibc_roots};
 
+const BLOCKS: &str = include_str!("../../../crates/heap/tests/planted/blocks.h");
 const ORACLE: &str = include_str!("../../../crates/heap/tests/planted/oracle.h");
 const SMALL: &str = include_str!("../../../crates/heap/tests/planted/small.c");
 /// What a C library says of itself in its read-only data.
@@ -26,7 +27,7 @@ const MOST_BANNER_BYTES: u64 = 128;
 const RECORDED_MINORS: [u16; 3] = [31, 36, 43];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let text = format!("{ORACLE}{SMALL}");
+    let text = format!("{BLOCKS}{ORACLE}{SMALL}");
     record(&Program::c("small", &text)?.spawn()?)?;
     for root in glibc_roots() {
         record(&Program::c_within(root, "small", &text)?.spawn()?)?;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use slackwater_tune::presets::{Pymalloc, presets, pymalloc};
-use slackwater_tune::recipes::{File, HugePages, Place, Request, Service, Syntax, recipe};
+use slackwater_tune::recipes::{File, Place, Request, Syntax, recipe};
 use slackwater_tune::{Allocator, Distribution};
 
 use super::Page;
@@ -70,14 +70,7 @@ pub(super) fn page() -> Result<Page> {
 }
 
 fn section(text: &mut String, place: Place, allocator: Allocator) -> Result<()> {
-    let request = Request {
-        place,
-        allocator,
-        distribution: Distribution::Debian,
-        huge_pages: HugePages::OnRequest,
-        library: None,
-        service: Service::default(),
-    };
+    let request = Request::new(place, allocator, Distribution::Debian);
     let recipe = recipe(&request).with_context(|| format!("no recipe for {allocator} in {place}"))?;
     let more =
         if allocator == Allocator::Slackwater { String::new() } else { format!(" --allocator {allocator}") };

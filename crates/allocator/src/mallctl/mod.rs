@@ -76,18 +76,23 @@ impl<T> Node<T> {
 
     /// Does what the place stands for.
     pub(crate) fn run(&self) -> bool {
-        // SAFETY: the path came from jemalloc; nothing is read or written.
-        let failed = unsafe {
-            jemalloc::mallctlbymib(
-                self.path.as_ptr(),
-                self.depth,
-                ptr::null_mut(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-                0,
-            )
-        };
-        failed == 0
+        // SAFETY: nothing is read or written.
+        unsafe { self.call(ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), 0) }
+    }
+
+    /// Whether jemalloc took the call.
+    ///
+    /// # Safety
+    /// As mallctlbymib of jemalloc(3) says of these four.
+    unsafe fn call(
+        &self,
+        old: *mut c_void,
+        old_bytes: *mut usize,
+        new: *mut c_void,
+        new_bytes: usize,
+    ) -> bool {
+        // SAFETY: the path came from jemalloc; the rest is our caller's.
+        unsafe { jemalloc::mallctlbymib(self.path.as_ptr(), self.depth, old, old_bytes, new, new_bytes) == 0 }
     }
 }
 
@@ -96,34 +101,17 @@ impl<T: Plain> Node<T> {
     pub(crate) fn read(&self) -> Option<T> {
         let mut value = MaybeUninit::<T>::zeroed();
         let mut n_bytes = size_of::<T>();
-        // SAFETY: the path came from jemalloc, which checks the size against its own type.
-        let failed = unsafe {
-            jemalloc::mallctlbymib(
-                self.path.as_ptr(),
-                self.depth,
-                value.as_mut_ptr().cast::<c_void>(),
-                &mut n_bytes,
-                ptr::null_mut(),
-                0,
-            )
-        };
+        let into = value.as_mut_ptr().cast::<c_void>();
+        // SAFETY: `into` has room for `n_bytes`; jemalloc checks that size against its own type.
+        let is_read = unsafe { self.call(into, &mut n_bytes, ptr::null_mut(), 0) };
         // SAFETY: zeroed or written; every bit pattern is a value, by `Plain`.
-        (failed == 0 && n_bytes == size_of::<T>()).then(|| unsafe { value.assume_init() })
+        (is_read && n_bytes == size_of::<T>()).then(|| unsafe { value.assume_init() })
     }
 
     /// Sets the value.
     pub(crate) fn write(&self, mut value: T) -> bool {
-        // SAFETY: the path came from jemalloc, which checks the size against its own type and reads it.
-        let failed = unsafe {
-            jemalloc::mallctlbymib(
-                self.path.as_ptr(),
-                self.depth,
-                ptr::null_mut(),
-                ptr::null_mut(),
-                (&raw mut value).cast::<c_void>(),
-                size_of::<T>(),
-            )
-        };
-        failed == 0
+        let from = (&raw mut value).cast::<c_void>();
+        // SAFETY: `from` is a value; jemalloc checks its size against its own type and reads it.
+        unsafe { self.call(ptr::null_mut(), ptr::null_mut(), from, size_of::<T>()) }
     }
 }

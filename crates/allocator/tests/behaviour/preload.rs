@@ -35,9 +35,8 @@ pub(crate) fn output(command: &mut Command) -> (String, String, Option<i32>) {
 
 /// Debian's own interpreter, which every machine with the tests has.
 pub(crate) fn python() -> &'static Interpreter {
-    let host = |one: &&Interpreter| one.root().is_none() && !one.is_debug() && !one.is_free_threaded();
-    let system = |one: &&Interpreter| host(one) && one.path().starts_with("/usr/bin");
-    interpreters().iter().find(system).or_else(|| interpreters().iter().find(host)).expect("a Python")
+    let plain = || interpreters().iter().filter(|one| one.is_plain());
+    plain().find(|one| one.path().starts_with("/usr/bin")).or_else(|| plain().next()).expect("a Python")
 }
 
 /// A tool of the virtual environment that `fixtures/wheels` makes.

@@ -9,7 +9,8 @@ use slackwater_report as report;
 use slackwater_tune::recipes::{self, HugePages, Place, Recipe, RecipeError, Request};
 use slackwater_tune::{Allocator, Distribution};
 
-use super::run::{library, surroundings};
+use super::run::library;
+use super::surroundings;
 use crate::args::AdviseArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;

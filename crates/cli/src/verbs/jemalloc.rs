@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use slackwater_base::Gap;
+use slackwater_base::{Gap, Pid};
 use slackwater_diagnose::ProcessReport;
 use slackwater_diagnose::serving::Answers;
 use slackwater_heap::jemalloc::Statistics;
@@ -56,15 +56,26 @@ const STATISTICS: [Question; 8] = [
     question("stats.arenas.4096.tcache_bytes", Type::Size),
 ];
 
-/// Asks the jemalloc in `library`. `None` when it cannot be asked: it exports no `mallctl`.
+/// Asks the jemalloc in `library` of the process that began at `start_ticks`. `None` when it cannot be
+/// asked: it exports no `mallctl`.
 ///
 /// # Errors
-/// When no thread could be entered.
+/// When the process is gone, or no thread of it could be entered.
 pub(super) fn ask(
-    process: &Process,
+    root: &Root,
+    pid: Pid,
+    start_ticks: u64,
     library: &Path,
     deadline: Duration,
-) -> Result<Option<Answers>, InjectError> {
+) -> Result<Option<Answers>, Failure> {
+    let process = root.process(pid).map_err(|error| look::refused(&error))?;
+    if process.start_ticks() != start_ticks {
+        return Err(look::refused(&ProcError::Gone { pid }));
+    }
+    enter(&process, library, deadline).map_err(|error| refused(&error))
+}
+
+fn enter(process: &Process, library: &Path, deadline: Duration) -> Result<Option<Answers>, InjectError> {
     let target = Target::open(process)?;
     let maps = process.maps().unwrap_or_default();
     // A diagnosis knows the file's name alone.
@@ -126,14 +137,7 @@ pub(super) fn ask_all(
         let (Some(jemalloc), Some(library)) = (&mut report.jemalloc, &report.malloc.library) else {
             continue;
         };
-        let asked = match root.process(report.pid) {
-            Ok(process) if process.start_ticks() == report.start_ticks => {
-                ask(&process, Path::new(library), deadline).map_err(|error| refused(&error))
-            }
-            Ok(_) => Err(look::refused(&ProcError::Gone { pid: report.pid })),
-            Err(error) => Err(look::refused(&error)),
-        };
-        match asked {
+        match ask(root, report.pid, report.start_ticks, Path::new(library), deadline) {
             Ok(answers) => jemalloc.statistics = answers.and_then(|answers| answers.statistics),
             Err(failure) => {
                 report.gaps.push(Gap::new("what jemalloc itself says", failure.error.clone()));
@@ -149,7 +153,7 @@ pub(super) fn ask_all(
 }
 
 /// An entry that was not made, as the user sees it.
-pub(super) fn refused(error: &InjectError) -> Failure {
+fn refused(error: &InjectError) -> Failure {
     let exit = if matches!(error, InjectError::Denied { .. }) { Exit::Denied } else { Exit::Target };
     Failure::of(exit, error, error.hint())
 }

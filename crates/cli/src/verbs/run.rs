@@ -3,7 +3,6 @@
 mod command;
 mod handover;
 pub(super) mod library;
-pub(super) mod surroundings;
 
 use std::collections::BTreeMap;
 use std::env::var_os;
@@ -19,6 +18,7 @@ use slackwater_tune::settings::{self, Assignment, Setting};
 use slackwater_tune::{Allocator, Choice, Interpreter};
 
 use self::command::Command;
+use super::surroundings;
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;

@@ -1,14 +1,15 @@
 //! `slackwater verify`.
 
 use slackwater_base::Gap;
-use slackwater_diagnose::serving::{self, Serving, Surroundings};
+use slackwater_diagnose::serving::{self, Serving};
 use slackwater_diagnose::{MallocKind, Member, Role, Service};
 use slackwater_procfs::{ProcError, Root};
 use slackwater_remote::{Live, RemoteError};
 use slackwater_report as report;
 use slackwater_report::verify::Verified;
+use slackwater_tune::hazards::Surroundings;
 
-use super::{jemalloc, look};
+use super::{jemalloc, look, surroundings};
 use crate::args::VerifyArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
@@ -37,13 +38,12 @@ Examples:\n  \
 /// When none can be looked at; one of several that vanishes meanwhile is a warning.
 pub(crate) fn run(args: &VerifyArgs, printer: &Printer) -> Result<Exit, Failure> {
     let root = Root::host();
-    let enabled = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-    let surroundings = Surroundings::parse(&enabled.unwrap_or_default());
+    let surroundings = surroundings::read();
     let services = look::services(&root, &args.target)?;
     let mut exit = Exit::Done;
     let mut n_seen = 0;
     for service in &services {
-        let (servings, entered) = match one(&root, service, args, surroundings, printer) {
+        let (servings, entered) = match one(&root, service, args, &surroundings, printer) {
             Ok(seen) => seen,
             Err(failure) if services.len() > 1 => {
                 printer.warn(&format!("{}: {}", service.name, failure.error));
@@ -73,7 +73,7 @@ fn one(
     root: &Root,
     service: &Service,
     args: &VerifyArgs,
-    surroundings: Surroundings,
+    surroundings: &Surroundings,
     printer: &Printer,
 ) -> Result<(Vec<Serving>, Exit), Failure> {
     let is_meant = |member: &&Member| member.role != Role::Other || args.target.only;
@@ -115,14 +115,7 @@ fn enter(root: &Root, member: &Member, serving: &mut Serving, args: &VerifyArgs,
     else {
         return Exit::Done;
     };
-    let asked = match root.process(member.pid) {
-        Ok(process) if process.start_ticks() == member.start_ticks => {
-            jemalloc::ask(&process, &library, args.deadline).map_err(|error| jemalloc::refused(&error))
-        }
-        Ok(_) => Err(look::refused(&ProcError::Gone { pid: member.pid })),
-        Err(error) => Err(look::refused(&error)),
-    };
-    match asked {
+    match jemalloc::ask(root, member.pid, member.start_ticks, &library, args.deadline) {
         Ok(Some(answers)) => {
             serving.take_answers(answers);
             Exit::Done
@@ -143,7 +136,7 @@ fn enter(root: &Root, member: &Member, serving: &mut Serving, args: &VerifyArgs,
     }
 }
 
-fn process(root: &Root, member: &Member, surroundings: Surroundings) -> Result<Serving, RemoteError> {
+fn process(root: &Root, member: &Member, surroundings: &Surroundings) -> Result<Serving, RemoteError> {
     let live = Live::open(root, member.pid)?;
     if live.process().start_ticks() != member.start_ticks {
         return Err(ProcError::Gone { pid: member.pid }.into());

@@ -63,19 +63,20 @@ fn json(words: &str) -> Vec<Value> {
 fn python() -> &'static Interpreter {
     static FOUND: OnceLock<Interpreter> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let all = interpreters();
-        let plain =
-            all.iter().filter(|one| one.root().is_none() && !one.is_debug() && !one.is_free_threaded());
+        let plain = interpreters().iter().filter(|one| one.is_plain());
         plain.max_by_key(|one| one.version()).expect("a CPython on this machine").clone()
     })
 }
 
-/// Frees 120 MiB in small pieces in four threads' arenas, and holds on to a piece in a thousand.
+/// Frees 120 MiB in small pieces, all held at the same time in four threads' arenas, and holds on to a
+/// piece in a thousand.
 const RETAINS: &str = r#"
 import threading
 kept = []
+all_hold = threading.Barrier(4)
 def burst():
     blocks = [bytes(2000 + index % 512) for index in range(15_000)]
+    all_hold.wait()
     kept.append(blocks[::1000])
 threads = [threading.Thread(target=burst) for _ in range(4)]
 for thread in threads: thread.start()

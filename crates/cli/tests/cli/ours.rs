@@ -5,25 +5,9 @@ use slackwater_testkit::{Program, Target, allocator_library};
 
 use crate::diagnose::validate;
 use crate::trim::assert_as_predicted;
-use crate::{json, python, rss_and_faults, run};
+use crate::{RETAINS, json, python, rss_and_faults, run};
 
 const MIB: u64 = 1 << 20;
-
-/// Frees 100 MiB of small objects, all held at the same time, and holds on to one in a thousand.
-const RETAINS: &str = r#"
-import threading
-kept = []
-all_hold = threading.Barrier(4)
-def burst():
-    blocks = [bytes(200 + index % 2000) for index in range(20_000)]
-    all_hold.wait()
-    kept.append(blocks[::1000])
-threads = [threading.Thread(target=burst) for _ in range(4)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-ready()
-serve()
-"#;
 
 /// A policy that never finds unused pages worth a purge by itself.
 const WAITS_TO_BE_ASKED: &str = "idle_min_bytes:1000000000000,cap_min_bytes:1000000000000";

@@ -69,9 +69,10 @@ pub(crate) fn find(sight: Sight<'_>, executable: Option<&Path>, order: &[FileId]
     };
     let path_of = |file| modules.iter().find(|module| module.file == file).map(|module| module.path.clone());
     let mut server = Server {
-        kind: match super::scope::is_musl(&serves.path) {
-            true => MallocKind::Musl,
-            false => kind_of_file(sight.symbols, serves.file, &serves.name).unwrap_or(MallocKind::Unknown),
+        kind: if super::scope::is_musl(&serves.path) {
+            MallocKind::Musl
+        } else {
+            kind_of_file(sight.symbols, serves.file, &serves.name).unwrap_or(MallocKind::Unknown)
         },
         library: Some(serves.path.clone()),
         evidence,
@@ -80,6 +81,7 @@ pub(crate) fn find(sight: Sight<'_>, executable: Option<&Path>, order: &[FileId]
         elsewhere: Vec::new(),
         mixed: Vec::new(),
     };
+    let loader = super::scope::loader(sight.memory);
     for module in &modules {
         let (malloc, free) = (end(module, MALLOC), end(module, FREE));
         let library = match malloc {
@@ -98,7 +100,7 @@ pub(crate) fn find(sight: Sight<'_>, executable: Option<&Path>, order: &[FileId]
             Some(Goes::Through(_)) | None => None,
         };
         // The loader allocates before there is anything else, and keeps its own functions for that.
-        let is_loader = super::scope::loader(sight.memory) == Some(module.file);
+        let is_loader = loader == Some(module.file);
         if let Some(library) = library.filter(|_| !is_loader && server.elsewhere.len() < MOST_LISTED) {
             server.elsewhere.push(Elsewhere { caller: module.path.clone(), library });
         }

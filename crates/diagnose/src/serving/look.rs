@@ -4,6 +4,7 @@ use slackwater_base::{Gap, Pid};
 use slackwater_heap::jemalloc::{self, Snapshot};
 use slackwater_memory::{Bindings, Mapping, Memory, Symbols};
 use slackwater_procfs::{ProcError, Process, Root};
+use slackwater_tune::hazards::Surroundings;
 
 use super::environment::Environment;
 use super::{AskedAbove, CLibrary, Serving, Sight, binding, preload, purging, scope, settings};
@@ -14,20 +15,6 @@ use crate::{Cgroup, MallocKind, Role};
 /// Ancestors that are asked what they were to preload.
 const MOST_ANCESTORS: usize = 8;
 
-/// What holds for the whole host.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Surroundings {
-    /// Transparent huge pages are made of any memory (`always`).
-    pub huge_pages_always: bool,
-}
-
-impl Surroundings {
-    /// From the text of /sys/kernel/mm/transparent_hugepage/enabled.
-    pub fn parse(enabled: &str) -> Self {
-        Self { huge_pages_always: enabled.contains("[always]") }
-    }
-}
-
 /// Looks at one process. [`super::judge`] tells then what is wrong.
 ///
 /// # Errors
@@ -37,7 +24,7 @@ pub fn look<T: Memory + Symbols + Bindings>(
     process: &Process,
     member: &Member,
     target: &T,
-    surroundings: Surroundings,
+    surroundings: &Surroundings,
 ) -> Result<Serving, ProcError> {
     let sight = Sight { memory: target, symbols: target, bindings: target };
     let mut gaps = Vec::new();
@@ -165,22 +152,10 @@ fn asked_above(root: &Root, member: &Member, environment: &Environment) -> Optio
         let value = process.environment_variable("LD_PRELOAD").ok().flatten().unwrap_or_default();
         let value = value.to_string_lossy().into_owned();
         let is_allocator = |entry: &str| slackwater_tune::allocator_of_library(entry.as_bytes()).is_some();
-        if value.split([' ', ':']).any(is_allocator) {
+        if preload::entries(&value).any(is_allocator) {
             return Some(AskedAbove { pid, name: stat.comm, value });
         }
         pid = Pid(stat.ppid);
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bracketed_word_is_in_force() {
-        assert!(Surroundings::parse("[always] madvise never\n").huge_pages_always);
-        assert!(!Surroundings::parse("always [madvise] never\n").huge_pages_always);
-        assert!(!Surroundings::parse("").huge_pages_always);
-    }
 }

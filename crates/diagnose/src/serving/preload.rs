@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use slackwater_memory::Memory;
 use slackwater_procfs::{Named, NamedFile, Process};
+use slackwater_tune::library::{HEADER_BYTES, begins_shared_object};
 
 use super::environment::Environment;
 use super::{Fate, Preload, PreloadSource};
@@ -23,17 +24,18 @@ const LIST_BYTES: u64 = 64 << 10;
 pub(crate) fn find(process: &Process, memory: &dyn Memory, environment: &Environment) -> Vec<Preload> {
     let of_variable = environment.get("LD_PRELOAD").unwrap_or_default();
     let of_system = system_list(process);
-    // The loader splits at blanks and colons, in both.
-    let split = |text: &str| -> Vec<String> {
-        let entries = text.split([' ', ':', '\n', '\t']).filter(|entry| !entry.is_empty());
-        entries.take(MOST_ENTRIES).map(str::to_owned).collect()
+    let from = |source, list| {
+        let entries = entries(list).take(MOST_ENTRIES);
+        entries.map(|entry| look(process, memory, entry.to_owned(), source)).collect::<Vec<_>>()
     };
-    let from = |source, entries: Vec<String>| {
-        entries.into_iter().map(move |entry| look(process, memory, entry, source)).collect::<Vec<_>>()
-    };
-    let mut preloads = from(PreloadSource::Environment, split(of_variable));
-    preloads.extend(from(PreloadSource::System, split(&of_system)));
+    let mut preloads = from(PreloadSource::Environment, of_variable);
+    preloads.extend(from(PreloadSource::System, &of_system));
     preloads
+}
+
+/// The entries of either list: the loader splits both at blanks and colons.
+pub(crate) fn entries(list: &str) -> impl Iterator<Item = &str> {
+    list.split([' ', ':', '\n', '\t']).filter(|entry| !entry.is_empty())
 }
 
 fn system_list(process: &Process) -> String {
@@ -49,21 +51,10 @@ fn system_list(process: &Process) -> String {
 fn look(process: &Process, memory: &dyn Memory, entry: String, source: PreloadSource) -> Preload {
     let path = Path::new(&entry);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let allocator = slackwater_tune::allocator_of_library(entry.as_bytes()).map(kind);
+    let allocator = slackwater_tune::allocator_of_library(entry.as_bytes()).map(MallocKind::from);
     let fate = fate(process, memory, path, &name);
     let instead = (fate != Fate::Mapped).then(|| instead(process, path, &name)).flatten();
     Preload { entry, source, allocator, fate, instead }
-}
-
-/// The same allocator in the words of a diagnosis.
-pub(crate) const fn kind(allocator: slackwater_tune::Allocator) -> MallocKind {
-    match allocator {
-        slackwater_tune::Allocator::Slackwater => MallocKind::Slackwater,
-        slackwater_tune::Allocator::Jemalloc => MallocKind::Jemalloc,
-        slackwater_tune::Allocator::Mimalloc => MallocKind::Mimalloc,
-        slackwater_tune::Allocator::Tcmalloc => MallocKind::Tcmalloc,
-        slackwater_tune::Allocator::Glibc => MallocKind::Glibc,
-    }
 }
 
 fn fate(process: &Process, memory: &dyn Memory, path: &Path, name: &str) -> Fate {
@@ -103,17 +94,11 @@ fn unmapped(process: &Process, file: &NamedFile) -> Fate {
         return Fate::Unreadable;
     }
     let mut header = Vec::new();
-    let read = file.opened.as_ref().map(|opened| opened.take(20).read_to_end(&mut header));
+    let read = file.opened.as_ref().map(|opened| opened.take(HEADER_BYTES).read_to_end(&mut header));
     match read {
-        Some(Ok(_)) if !is_library(&header) => Fate::Foreign,
+        Some(Ok(_)) if !begins_shared_object(&header) => Fate::Foreign,
         _ => Fate::Ignored,
     }
-}
-
-/// Whether a file that begins like this is a shared object for a process of this machine.
-fn is_library(header: &[u8]) -> bool {
-    // e_ident: class 2 is 64-bit, data 1 little-endian; then e_type 3 (shared), e_machine 62 (x86-64).
-    header.len() == 20 && header.starts_with(b"\x7fELF\x02\x01") && header[16..20] == [3, 0, 62, 0]
 }
 
 /// A file of the same name in one of the folders where distributions keep libraries.
@@ -126,27 +111,5 @@ fn instead(process: &Process, path: &Path, name: &str) -> Option<PathBuf> {
 fn names_a_library(process: &Process, path: &Path) -> bool {
     let Ok(Named::File(NamedFile { opened: Some(file), .. })) = process.named(path) else { return false };
     let mut header = Vec::new();
-    file.take(20).read_to_end(&mut header).is_ok() && is_library(&header)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_shared_objects_of_this_machine_are_libraries() {
-        let own = std::fs::read("/proc/self/exe").unwrap();
-        assert!(is_library(&own[..20]), "position-independent programs and libraries look alike");
-        let check = |at: usize, byte: u8| {
-            let mut header = own[..20].to_vec();
-            header[at] = byte;
-            assert!(!is_library(&header), "byte {at}");
-        };
-        check(0, 0);
-        check(4, 1);
-        check(5, 2);
-        check(16, 2);
-        check(18, 183);
-        assert!(!is_library(b"#!/bin/sh"));
-    }
+    file.take(HEADER_BYTES).read_to_end(&mut header).is_ok() && begins_shared_object(&header)
 }

@@ -16,7 +16,7 @@ use super::{Governor, Origin, Setting};
 use crate::MallocKind;
 
 /// The variable that a jemalloc reads: it bears the prefix of its functions.
-const CONF_VARIABLES: [(&str, &str); 3] =
+pub(crate) const CONF_VARIABLES: [(&str, &str); 3] =
     [("mallctl", "MALLOC_CONF"), ("_rjem_mallctl", "_RJEM_MALLOC_CONF"), ("je_mallctl", "JE_MALLOC_CONF")];
 
 /// Decisions of the governor whose reasons are shown.

@@ -10,16 +10,9 @@ use slackwater_memory::{FileId, Memory, Symbols};
 
 use crate::{Malloc, MallocKind};
 
-/// Beginnings of file names by which allocators are known.
-const NAMES: [(&str, MallocKind); 7] = [
-    ("libslackwater_alloc", MallocKind::Slackwater),
-    ("libjemalloc", MallocKind::Jemalloc),
-    ("libmimalloc", MallocKind::Mimalloc),
-    ("libtcmalloc", MallocKind::Tcmalloc),
-    ("ld-musl-", MallocKind::Musl),
-    ("libc.so.6", MallocKind::Glibc),
-    ("libc-2.", MallocKind::Glibc),
-];
+/// Beginnings of file names by which C libraries are known.
+const C_LIBRARIES: [(&str, MallocKind); 3] =
+    [("ld-musl-", MallocKind::Musl), ("libc.so.6", MallocKind::Glibc), ("libc-2.", MallocKind::Glibc)];
 
 /// Functions that only one allocator exports, for those linked into the executable.
 const SYMBOLS: [(&str, MallocKind); 3] = [
@@ -40,9 +33,8 @@ pub(crate) fn identify(memory: &dyn Memory, symbols: &dyn Symbols, executable: O
         if last.replace(file) == Some(file) || found.iter().any(|(_, known, _)| *known == name) {
             continue;
         }
-        let named = NAMES.iter().find(|(start, _)| name.starts_with(start)).map(|&(_, kind)| kind);
-        let linked = (executable == Some(path)).then(|| exported(symbols, file)).flatten();
-        if let Some(kind) = named.or(linked) {
+        let linked = || (executable == Some(path)).then(|| exported(symbols, file)).flatten();
+        if let Some(kind) = named(&name).or_else(linked) {
             // A private copy (`je_malloc`) serves whoever calls it by that name, not `malloc`.
             let serves = kind == MallocKind::Glibc || symbols.symbol(file, "malloc").is_some();
             found.push((kind, name.into_owned(), serves));
@@ -64,8 +56,13 @@ pub(crate) fn identify(memory: &dyn Memory, symbols: &dyn Symbols, executable: O
 
 /// The allocator that a mapped file is: by its name, or by what only one allocator exports.
 pub(crate) fn kind_of_file(symbols: &dyn Symbols, file: FileId, name: &str) -> Option<MallocKind> {
-    let named = NAMES.iter().find(|(start, _)| name.starts_with(start)).map(|&(_, kind)| kind);
-    named.or_else(|| exported(symbols, file))
+    named(name).or_else(|| exported(symbols, file))
+}
+
+fn named(name: &str) -> Option<MallocKind> {
+    let of_c_library =
+        || C_LIBRARIES.iter().find(|(start, _)| name.starts_with(start)).map(|&(_, kind)| kind);
+    slackwater_tune::allocator_of_library(name.as_bytes()).map(MallocKind::from).or_else(of_c_library)
 }
 
 fn exported(symbols: &dyn Symbols, file: FileId) -> Option<MallocKind> {

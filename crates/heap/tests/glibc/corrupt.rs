@@ -6,11 +6,10 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use slackwater_base::{Addr, Class, PAGE_SIZE, Range, Tid};
 use slackwater_heap::{ArenaKind, glibc};
-use slackwater_memory::{Image, Kind, Mapping, Memory, MemoryError, MemoryExt, Page};
-use slackwater_remote::Live;
+use slackwater_memory::{Image, Kind, Memory, MemoryError, MemoryExt, Page};
 
-use crate::damage::{Harms, check_books, in_time};
 use crate::held::{Books, Walked, program};
+use crate::recorded::{Harms, check_books, in_time, record, telling_words};
 
 /// A heap at rest, and the words of it that a walk depends on.
 struct Recording {
@@ -28,43 +27,6 @@ static RECORDING: LazyLock<Recording> = LazyLock::new(|| {
     let threads = walked.live.threads().unwrap();
     Recording { image, threads, words, books: Books::of_glibc(&mut target) }
 });
-
-/// Copies all writable private memory.
-fn record(live: &Live) -> Image {
-    let mut image = Image::new();
-    let mut absent = Vec::new();
-    let is_recorded = |mapping: &&Mapping| {
-        mapping.is_anonymous_data() || (mapping.file().is_some() && mapping.access.write)
-    };
-    for mapping in live.mappings().iter().filter(is_recorded) {
-        let mut bytes = vec![0; mapping.range.len() as usize];
-        live.read(mapping.range.start, &mut bytes).unwrap();
-        image = image.map(mapping.range.start, bytes, mapping.kind.clone());
-        let mut pages = Vec::new();
-        live.pages(mapping.range, &mut pages).unwrap();
-        let starts = (0..).map(|index| mapping.range.start + index * PAGE_SIZE);
-        absent.extend(starts.zip(&pages).filter(|(_, page)| !page.is_resident()).map(|(at, _)| at));
-    }
-    for page in absent {
-        image.set_pages(Range::sized(page, 1), Page::ABSENT);
-    }
-    image
-}
-
-/// Words that are neither zero nor the blocks' filling: sizes, links, counts, pointers.
-fn telling_words(image: &Image) -> Vec<Addr> {
-    let mut words = Vec::new();
-    for mapping in image.mappings() {
-        let mut at = mapping.range.start;
-        while at < mapping.range.end {
-            if !matches!(image.read_u64(at), Ok(0 | 0x5555_5555_5555_5555) | Err(_)) {
-                words.push(at);
-            }
-            at = at + 8;
-        }
-    }
-    words
-}
 
 #[test]
 fn a_recording_reads_as_the_process_did() {

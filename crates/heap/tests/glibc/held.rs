@@ -8,10 +8,11 @@ use slackwater_remote::Live;
 use slackwater_testkit::{Program, Target};
 
 const ORACLE: &str = include_str!("../planted/oracle.h");
+const BLOCKS: &str = include_str!("../planted/blocks.h");
 
 /// The text of a planted program, with the oracle in front.
 pub(crate) fn with_oracle(text: &str) -> String {
-    format!("{ORACLE}{text}")
+    format!("{BLOCKS}{ORACLE}{text}")
 }
 
 /// A planted program for the host's glibc.

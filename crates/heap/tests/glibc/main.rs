@@ -4,9 +4,9 @@
 mod books;
 mod churn;
 mod corrupt;
-#[path = "../damage/mod.rs"]
-mod damage;
 mod held;
+#[path = "../recorded/mod.rs"]
+mod recorded;
 mod refusals;
 mod roots;
 mod trim;

@@ -4,13 +4,12 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use slackwater_base::{Addr, Class, PAGE_SIZE, Range};
+use slackwater_base::{Addr, Class};
 use slackwater_heap::jemalloc::{JemallocError, Snapshot, Statistics, find_block, read_block, walk};
-use slackwater_memory::{Image, Mapping, Memory, MemoryExt, Page};
-use slackwater_remote::Live;
+use slackwater_memory::{Image, MemoryExt};
 
-use crate::damage::{Harms, check_books, in_time};
 use crate::held::{Walked, program};
+use crate::recorded::{Harms, check_books, in_time, record, telling_words};
 
 /// A heap at rest, and the words of it that a walk depends on.
 struct Recording {
@@ -29,40 +28,6 @@ static RECORDING: LazyLock<Recording> = LazyLock::new(|| {
     let words = telling_words(&image);
     Recording { image, block, words, totals: walked.totals }
 });
-
-/// Copies the resident pages of all writable private memory.
-fn record(live: &Live) -> Image {
-    let mut image = Image::new();
-    let is_recorded = |mapping: &&Mapping| {
-        mapping.is_anonymous_data() || (mapping.file().is_some() && mapping.access.write)
-    };
-    for mapping in live.mappings().iter().filter(is_recorded) {
-        let mut bytes = vec![0; mapping.range.len() as usize];
-        live.read(mapping.range.start, &mut bytes).unwrap();
-        image = image.map(mapping.range.start, bytes, mapping.kind.clone());
-        let mut pages = Vec::new();
-        live.pages(mapping.range, &mut pages).unwrap();
-        for (index, _) in (0..).zip(&pages).filter(|(_, page)| !page.is_resident()) {
-            image.set_pages(Range::sized(mapping.range.start + index * PAGE_SIZE, 1), Page::ABSENT);
-        }
-    }
-    image
-}
-
-/// Words that are neither zero nor the blocks' filling: words of the page map, extents, links, counts.
-fn telling_words(image: &Image) -> Vec<Addr> {
-    let mut words = Vec::new();
-    for mapping in image.mappings() {
-        let mut at = mapping.range.start;
-        while at < mapping.range.end {
-            if !matches!(image.read_u64(at), Ok(0 | 0x5555_5555_5555_5555) | Err(_)) {
-                words.push(at);
-            }
-            at = at + 8;
-        }
-    }
-    words
-}
 
 #[test]
 fn a_recording_reads_as_the_process_did() {

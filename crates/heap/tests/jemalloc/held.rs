@@ -9,10 +9,11 @@ use slackwater_remote::Live;
 use slackwater_testkit::{Program, Target, allocator_library};
 
 const ORACLE: &str = include_str!("../planted/jemalloc.h");
+const BLOCKS: &str = include_str!("../planted/blocks.h");
 
 /// A planted program under our library, without a governor that purges behind the test's back.
 pub(crate) fn program(name: &str, text: &str) -> Program {
-    let program = Program::c(name, &format!("{ORACLE}{text}")).expect("a program that compiles");
+    let program = Program::c(name, &format!("{BLOCKS}{ORACLE}{text}")).expect("a program that compiles");
     let library = allocator_library().expect("the library");
     program.env("LD_PRELOAD", library).env("SLACKWATER_GOVERNOR", "off")
 }

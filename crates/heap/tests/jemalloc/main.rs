@@ -5,8 +5,8 @@ mod books;
 mod churn;
 mod classes;
 mod corrupt;
-#[path = "../damage/mod.rs"]
-mod damage;
 mod fork;
 mod held;
 mod purge;
+#[path = "../recorded/mod.rs"]
+mod recorded;

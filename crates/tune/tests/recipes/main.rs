@@ -14,20 +14,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use slackwater_tune::recipes::{File, HugePages, Place, Request, Service, recipe};
+use slackwater_tune::recipes::{File, Place, Request, recipe};
 use slackwater_tune::{Allocator, Distribution};
 use tempfile::TempDir;
 
 /// What is asked for when nothing is known of the service.
 fn request(place: Place, allocator: Allocator) -> Request {
-    Request {
-        place,
-        allocator,
-        distribution: Distribution::Debian,
-        huge_pages: HugePages::OnRequest,
-        library: None,
-        service: Service::default(),
-    }
+    Request::new(place, allocator, Distribution::Debian)
 }
 
 /// The files of a recipe.

@@ -1,5 +1,7 @@
 //! SW201 to SW209: what was to be preloaded, and is not.
 
+use slackwater_tune::Distribution;
+
 use super::{Case, Mistake};
 use crate::serving::{CLibrary, Fate, MistakeCode, Preload, PreloadSource, Serving};
 use crate::{MallocKind, Role};
@@ -36,9 +38,6 @@ fn unmapped_mistake(process: &Serving, preload: &Preload) -> Mistake {
         Fate::Missing => {
             let fix = match (&preload.instead, preload.allocator) {
                 (Some(path), _) => format!("LD_PRELOAD={}", path.display()),
-                (None, Some(MallocKind::Slackwater)) => {
-                    "slackwater run -- COMMAND finds its library by itself".to_owned()
-                }
                 (None, Some(kind)) => install(kind),
                 (None, None) => "correct the path, or take the entry out".to_owned(),
             };
@@ -68,13 +67,13 @@ fn unmapped_mistake(process: &Serving, preload: &Preload) -> Mistake {
 
 /// How to come by an allocator's library.
 fn install(kind: MallocKind) -> String {
-    let package = match kind {
-        MallocKind::Jemalloc => "libjemalloc2",
-        MallocKind::Mimalloc => "libmimalloc2.0",
-        MallocKind::Tcmalloc => "libtcmalloc-minimal4",
-        _ => return "slackwater run -- COMMAND finds its library by itself".to_owned(),
-    };
-    format!("apt-get install {package} (or what your distribution calls it), or slackwater run -- COMMAND")
+    match kind.allocator().and_then(|allocator| allocator.package(Distribution::Debian)) {
+        Some(package) => format!(
+            "apt-get install {} (or what your distribution calls it), or slackwater run -- COMMAND",
+            package.name
+        ),
+        None => "slackwater run -- COMMAND finds its library by itself".to_owned(),
+    }
 }
 
 pub(super) fn lost(case: &Case<'_>) -> Vec<Mistake> {

@@ -5,17 +5,8 @@ use slackwater_tune::settings::{self as known, SettingError};
 
 use super::{Case, Mistake};
 use crate::MallocKind;
-use crate::serving::settings::asked_of;
+use crate::serving::settings::{CONF_VARIABLES, asked_of};
 use crate::serving::{Fate, MistakeCode};
-
-/// Which allocators' settings are told apart, and whose table says what exists.
-const SPEAKS_TO: [(MallocKind, Allocator); 5] = [
-    (MallocKind::Glibc, Allocator::Glibc),
-    (MallocKind::Jemalloc, Allocator::Jemalloc),
-    (MallocKind::Slackwater, Allocator::Slackwater),
-    (MallocKind::Mimalloc, Allocator::Mimalloc),
-    (MallocKind::Tcmalloc, Allocator::Tcmalloc),
-];
 
 pub(super) fn prefixed(case: &Case<'_>) -> Vec<Mistake> {
     let process = case.process;
@@ -23,8 +14,7 @@ pub(super) fn prefixed(case: &Case<'_>) -> Vec<Mistake> {
     if process.server.kind != MallocKind::Jemalloc {
         return Vec::new();
     }
-    let others =
-        ["MALLOC_CONF", "_RJEM_MALLOC_CONF", "JE_MALLOC_CONF"].into_iter().filter(|name| *name != reads);
+    let others = CONF_VARIABLES.into_iter().map(|(_, name)| name).filter(|name| *name != reads);
     let set = others.filter_map(|name| Some((name, process.environment.get(name)?)));
     set.map(|(name, value)| {
         Mistake::new(
@@ -43,7 +33,7 @@ pub(super) fn idle(case: &Case<'_>) -> Vec<Mistake> {
         return Vec::new();
     }
     let mut mistakes = Vec::new();
-    for (kind, _) in SPEAKS_TO {
+    for kind in Allocator::ALL.iter().copied().map(MallocKind::from) {
         // Both of these read MALLOC_CONF; told once.
         let is_read = kind == serves || (kind, serves) == (MallocKind::Jemalloc, MallocKind::Slackwater);
         // Why its allocator does not serve is told of by the preload that failed.
@@ -76,9 +66,7 @@ pub(super) fn idle(case: &Case<'_>) -> Vec<Mistake> {
 pub(super) fn wrong(case: &Case<'_>) -> Vec<Mistake> {
     let process = case.process;
     let serves = process.server.kind;
-    let Some((_, allocator)) = SPEAKS_TO.into_iter().find(|(kind, _)| *kind == serves) else {
-        return Vec::new();
-    };
+    let Some(allocator) = serves.allocator() else { return Vec::new() };
     // Releases before 5 had other options.
     let library = process.server.library.as_ref().and_then(|path| path.file_name());
     if library.is_some_and(|name| name.to_string_lossy().starts_with("libjemalloc.so.1")) {

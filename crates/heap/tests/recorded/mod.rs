@@ -1,12 +1,51 @@
-//! What the tests of every walk do to a recorded heap, and what must hold of the books afterwards.
+//! Recorded heaps: made of a process at rest, what is done to them, and what must hold of the books of
+//! every walk over them.
 
 use std::time::Instant;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use slackwater_base::{Addr, Class};
+use slackwater_base::{Addr, Class, PAGE_SIZE, Range};
 use slackwater_heap::Heap;
-use slackwater_memory::{Image, MemoryExt};
+use slackwater_memory::{Image, Mapping, Memory, MemoryExt, Page};
+use slackwater_remote::Live;
+
+/// Copies all writable private memory.
+pub(crate) fn record(live: &Live) -> Image {
+    let mut image = Image::new();
+    let mut absent = Vec::new();
+    let is_recorded = |mapping: &&Mapping| {
+        mapping.is_anonymous_data() || (mapping.file().is_some() && mapping.access.write)
+    };
+    for mapping in live.mappings().iter().filter(is_recorded) {
+        let mut bytes = vec![0; mapping.range.len() as usize];
+        live.read(mapping.range.start, &mut bytes).unwrap();
+        image = image.map(mapping.range.start, bytes, mapping.kind.clone());
+        let mut pages = Vec::new();
+        live.pages(mapping.range, &mut pages).unwrap();
+        let starts = (0..).map(|index| mapping.range.start + index * PAGE_SIZE);
+        absent.extend(starts.zip(&pages).filter(|(_, page)| !page.is_resident()).map(|(at, _)| at));
+    }
+    for page in absent {
+        image.set_pages(Range::sized(page, 1), Page::ABSENT);
+    }
+    image
+}
+
+/// Words that are neither zero nor the blocks' filling: sizes, links, counts, pointers, words of maps.
+pub(crate) fn telling_words(image: &Image) -> Vec<Addr> {
+    let mut words = Vec::new();
+    for mapping in image.mappings() {
+        let mut at = mapping.range.start;
+        while at < mapping.range.end {
+            if !matches!(image.read_u64(at), Ok(0 | 0x5555_5555_5555_5555) | Err(_)) {
+                words.push(at);
+            }
+            at = at + 8;
+        }
+    }
+    words
+}
 
 /// What to write over a word.
 #[derive(Clone, Debug)]

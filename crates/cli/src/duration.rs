@@ -1,27 +1,14 @@
-//! Durations on the command line: `500ms`, `60s`, `5m`, `1h`.
+//! Durations on the command line: `500ms`, `60s`, `5m`, `1h`, and never zero.
 
 use std::time::Duration;
 
-/// Reads a duration.
+/// Reads a duration above zero.
 ///
 /// # Errors
 /// A sentence for the user.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let refuse = || format!("'{text}' is not a duration; write it like 500ms, 60s, 5m or 1h");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let seconds_per_unit = match unit {
-        "ms" => 1e-3,
-        "s" | "" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(refuse()),
-    };
-    let seconds = number.parse::<f64>().map_err(|_| refuse())? * seconds_per_unit;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(refuse()),
-    }
+    let duration = slackwater_base::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() { Err(format!("'{text}' is no time at all")) } else { Ok(duration) }
 }
 
 #[cfg(test)]
@@ -29,19 +16,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_people_type() {
-        let check = |text: &str, millis: Option<u128>| {
-            assert_eq!(parse(text).ok().map(|duration| duration.as_millis()), millis, "{text}");
-        };
-        check("60s", Some(60_000));
-        check("500ms", Some(500));
-        check("1.5m", Some(90_000));
-        check("30", Some(30_000));
-        check("1h", Some(3_600_000));
-        check("0s", None);
-        check("-1s", None);
-        check("5 apples", None);
-        check("", None);
-        check("99999999999999999999h", None);
+    fn no_time_at_all_is_refused() {
+        assert_eq!(parse("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(parse("0s"), Err("'0s' is no time at all".to_owned()));
+        assert!(parse("soon").unwrap_err().contains("500ms, 60s"));
     }
 }

@@ -19,5 +19,6 @@ pub use catalogue::{
     Allocator, Choice, ChoiceError, Distribution, LIBRARY_FOLDERS, Package, allocator_of_library,
 };
 pub use interpreter::Interpreter;
+pub use nearest::nearest;
 /// Reads a file piece by piece, for [`program`] and [`library`].
 pub use object::ReadCache;

@@ -1,7 +1,7 @@
 //! The word that was probably meant.
 
 /// The one of `words` that `typed` is most likely a slip of, if any is near enough.
-pub(crate) fn nearest<'a>(typed: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(typed: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let typed = plain(typed);
     let (distance, word) =
         words.map(|word| (distance(&typed, &plain(word)), word)).min_by_key(|&(distance, _)| distance)?;

@@ -14,4 +14,4 @@ pub use base::{Base, Region};
 pub use books::check_books;
 pub use damage::damaged;
 pub use planted::{Planted, planted};
-pub use recording::{decode, encode, recordings};
+pub use recording::{decode, encode, recorded_jemalloc, recordings};

@@ -1,6 +1,8 @@
-//! Recorded images: a small heap of several releases of glibc, as a walk reads it.
+//! Recorded images: a small heap of several releases of glibc, and of our library's jemalloc, as a walk
+//! reads it. The latter begins with the address of the library's block.
 //!
 //! ```text
+//! block    address u64, for jemalloc only
 //! threads  count u32 │ id i32 ...
 //! regions  count u32 │ start u64 │ kind u8 │ access u8 │ inode u32 │ path: length u16, bytes
 //!                    │ pages u32 │ page ...
@@ -28,6 +30,16 @@ pub fn recordings() -> &'static [Base] {
         files.map(|mut file| decode(&mut file).expect("a recording").with_words()).into()
     });
     &RECORDINGS
+}
+
+/// The address of our library's block, and the heap that it describes.
+pub fn recorded_jemalloc() -> &'static (Addr, Base) {
+    static RECORDING: LazyLock<(Addr, Base)> = LazyLock::new(|| {
+        let mut file: &[u8] = include_bytes!("../images/jemalloc-5.3.1");
+        let block = Addr(u64::from_le_bytes(take(&mut file).expect("a block's address")));
+        (block, decode(&mut file).expect("a recording").with_words())
+    });
+    &RECORDING
 }
 
 /// Reads a recording; `None` when it is cut short.

@@ -33,10 +33,12 @@ const CRATES: &[Crate] = &[
     only(&[], on(1, "control", &["base", "layout"])),
     on(2, "remote", &["base", "memory", "procfs"]),
     on(2, "inject", &["base", "memory", "procfs", "remote"]),
-    // These two live inside somebody else's process.
-    only(&["libc", "dlmalloc"], on(2, "agent", &["base", "capture"])),
+    // These two live inside somebody else's process. `layout` says where a frame keeps what.
+    only(&["libc"], on(2, "agent", &["base", "capture", "layout"])),
     // `layout` defines the block that the allocator writes and `heap` reads.
     only(&["libc", "tikv-jemalloc-sys"], on(2, "allocator", &["base", "control", "layout"])),
+    // Drains what the agents hand over, and writes it down.
+    on(2, "collect", &["base", "capture", "procfs"]),
     on(3, "heap", &["base", "memory", "layout"]),
     on(3, "python", &["base", "memory", "layout"]),
     // What an allocator can be told is stated once, in `tune`.
@@ -52,8 +54,8 @@ const CRATES: &[Crate] = &[
         5,
         "cli",
         &[
-            "base", "memory", "procfs", "layout", "capture", "control", "remote", "inject", "heap", "python",
-            "diagnose", "tune", "report", "tui", "lab",
+            "base", "memory", "procfs", "layout", "capture", "control", "remote", "inject", "collect",
+            "heap", "python", "diagnose", "tune", "report", "tui", "lab",
         ],
     ),
     Crate { name: "testkit", floor: None, may_link: &["base", "memory", "procfs"], packages: None },

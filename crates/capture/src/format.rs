@@ -1,0 +1,76 @@
+//! The file, byte by byte. Version 1.
+//!
+//! A capture is a magic number and then frames, appended one after the other and never changed. All
+//! numbers are little-endian.
+//!
+//! ```text
+//! file     "slackcap"  frame*
+//! frame    header (48 bytes)  payload (stored_bytes)
+//! header   0  "SWFR"
+//!          4  kind            u8   1 session, 2 records, 3 end; others are skipped
+//!          5  codec           u8   0 stored as it is, 1 zstd
+//!          6  version         u16  of the records' encoding
+//!          8  generation      u32  the process that the records are of; 0 in session and end
+//!         12  stored_bytes    u32  of the payload, as it lies in the file
+//!         16  raw_bytes       u32  of the payload, unpacked; at most 4 MiB
+//!         20  records         u32  how many the payload holds
+//!         24  first_ns        u64  CLOCK_MONOTONIC of the first record
+//!         32  last_ns         u64  and of the last
+//!         40  payload_crc     u32  CRC-32 (IEEE) of the payload as it lies in the file
+//!         44  header_crc      u32  CRC-32 of the 44 bytes before
+//! session  wall_ns u64  monotonic_ns u64       one moment on both clocks
+//! ```
+//!
+//! **Append-only.** A capture that was cut off ends in an incomplete frame; everything before it is whole.
+//! A damaged frame costs its own records only: the next one is found by its magic number and checksum.
+//!
+//! **Index.** Headers alone tell which frames hold a span of time or a generation; they are found without
+//! unpacking anything.
+//!
+//! # Records
+//!
+//! Every frame of records is decoded from a fresh state (previous address, size, stack, thread and time
+//! are 0, no recent addresses), so frames can be read in any order. Definitions of locations and stacks
+//! hold for the whole generation, and may come after their first use.
+//!
+//! `uv` is a varint (7 bits per byte, least significant first, at most 10 bytes), `iv` a zigzag varint,
+//! `text` a `uv` of at most 4096 and that many bytes of UTF-8.
+//!
+//! ```text
+//! 01 born        uv pid  uv parent generation or 0  uv sample mean in bytes, 0 exact
+//!                text program  text what keeps stacks from being read, empty if nothing does
+//! 02 ended       uv how: 0 gone, 1 exit status follows, 2 signal follows, 3 replaced by exec, 4 not seen
+//!                uv status or signal
+//! 03 location    uv id  uv line  text function  text file
+//! 04 stack       uv id  iv parent - previous stack's id  uv location
+//! 05 thread      uv tid  text name
+//! 06 on          uv tid                         the thread of what follows
+//! 07 at          iv nanoseconds since the previous at
+//! 08 resident    uv bytes of RSS
+//! 09 lost        uv events  that could not be handed over
+//! 0a degraded    uv sample mean                 exact until here, sampled from here on
+//! 0b unmapped    iv address - previous address  uv bytes
+//! 40..=7f allocation
+//!                bits 5..3 kind (0 malloc, 1 calloc, 2 realloc, 3 aligned, 4 mapping)
+//!                bit 2 sampled  bit 1 stack as before  bit 0 size as before
+//!                u8 address code  [address]  [uv size]  [iv stack - previous stack]
+//! 80..=9f free   the lower 5 bits are the address code  [address]
+//! ```
+//!
+//! An address code below 30 is the place in the list of the 30 most recent distinct addresses, most recent
+//! first; 30 is followed by `iv` (address - previous address) / 16, 31 by `iv` address - previous address.
+//! Any use of an address moves it to the front of the list.
+//!
+//! Stack 0 is the empty one; a stack is its parent with one location called from there.
+//!
+//! A sampled allocation of `s` bytes stands for `1 / (1 - exp(-s / mean))` of its like. Mappings are never
+//! sampled.
+
+/// How a capture begins.
+pub const MAGIC: [u8; 8] = *b"slackcap";
+
+/// How a frame begins.
+pub const FRAME_MAGIC: [u8; 4] = *b"SWFR";
+
+/// The encoding of records that this release writes, and the newest that it reads.
+pub const VERSION: u16 = 1;

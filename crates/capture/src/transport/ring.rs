@@ -1,0 +1,248 @@
+//! A ring of slots: many threads push, one collector drains.
+//!
+//! A slot is three words. Its first one is 0 until the slot is whole, so a thread that is stopped in the
+//! middle holds back what came after it, and nothing else. A message takes one slot, or several in a row:
+//! then only the first one says that all are there.
+//!
+//! ```text
+//! head   counts slots that were reserved     tail   counts slots that were drained
+//! ```
+//!
+//! Invariants: head - tail is at most the number of slots; the first word of every slot outside of
+//! tail..head is 0, because the collector clears what it has read before it moves the tail.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// Words of a slot.
+pub const SLOT_WORDS: usize = 3;
+
+/// Words before the slots. Owner, head and tail are on cache lines of their own.
+pub(super) const HEADER_WORDS: usize = 64;
+const OWNER: usize = 0;
+const PARENT: usize = 1;
+const LOST: usize = 2;
+const DEGRADED: usize = 3;
+const HEAD: usize = 16;
+const TAIL: usize = 32;
+
+/// The three words of a slot.
+pub type Slot = [u64; SLOT_WORDS];
+
+/// There is no room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+/// What stopped a drain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Drained {
+    /// Nothing is left.
+    Empty,
+    /// As much as was asked for.
+    Enough,
+    /// The next slot is reserved, but not whole.
+    Unfinished,
+}
+
+/// One ring in shared memory. The number of slots is a power of two.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring<'m> {
+    header: &'m [AtomicU64],
+    slots: &'m [AtomicU64],
+}
+
+impl<'m> Ring<'m> {
+    /// Words of a ring with `n_slots`.
+    pub const fn words(n_slots: usize) -> usize {
+        HEADER_WORDS + n_slots * SLOT_WORDS
+    }
+
+    /// The ring in these words; `None` when they are too few, or no power of two.
+    pub fn new(words: &'m [AtomicU64]) -> Option<Self> {
+        let (header, slots) = words.split_at_checked(HEADER_WORDS)?;
+        let n_slots = slots.len() / SLOT_WORDS;
+        n_slots.is_power_of_two().then_some(Self { header, slots })
+    }
+
+    /// Slots that it has.
+    pub const fn n_slots(&self) -> u64 {
+        (self.slots.len() / SLOT_WORDS) as u64
+    }
+
+    /// Takes the ring for a process, unless somebody has it.
+    pub fn claim(&self, pid: u32, parent: u32) -> bool {
+        let taken = self.header[OWNER].compare_exchange(0, u64::MAX, AcqRel, Relaxed).is_ok();
+        if taken {
+            self.header[PARENT].store(u64::from(parent), Relaxed);
+            self.header[OWNER].store(u64::from(pid), Release);
+        }
+        taken
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> Option<u32> {
+        u32::try_from(self.header[OWNER].load(Acquire)).ok().filter(|&pid| pid != 0)
+    }
+
+    /// The process that its owner was forked from, 0 if it was not forked.
+    pub fn parent(&self) -> u32 {
+        self.header[PARENT].load(Relaxed) as u32
+    }
+
+    /// Gives the ring back. For the collector, when its owner is gone and it is drained.
+    pub fn release(&self) {
+        for word in self.slots.iter().step_by(SLOT_WORDS).chain(&self.header[1..]) {
+            word.store(0, Relaxed);
+        }
+        self.header[OWNER].store(0, Release);
+    }
+
+    /// Counts events that did not fit.
+    pub fn count_lost(&self, n_events: u64) {
+        self.header[LOST].fetch_add(n_events, Relaxed);
+    }
+
+    /// Events that did not fit, since this was asked last.
+    pub fn take_lost(&self) -> u64 {
+        match self.header[LOST].load(Relaxed) {
+            0 => 0,
+            _ => self.header[LOST].swap(0, Relaxed),
+        }
+    }
+
+    /// Says that only samples follow.
+    pub fn degrade(&self) {
+        self.header[DEGRADED].store(1, Release);
+    }
+
+    /// Whether only samples follow, since this was asked last.
+    pub fn take_degraded(&self) -> bool {
+        self.header[DEGRADED].load(Relaxed) != 0 && self.header[DEGRADED].swap(0, Acquire) != 0
+    }
+
+    /// Slots that were ever reserved; standing still while the ring is full means that nobody drains.
+    pub fn drained(&self) -> u64 {
+        self.header[TAIL].load(Relaxed)
+    }
+
+    /// Pushes a message of one slot. Its first word must not be 0.
+    ///
+    /// # Errors
+    /// When there is no room now.
+    #[inline]
+    pub fn push(&self, slot: Slot) -> Result<(), Full> {
+        let start = self.reserve(1)?;
+        self.write(start, slot);
+        Ok(())
+    }
+
+    /// Pushes a message of several slots: `first`, whose first word must not be 0, then `n_more`.
+    ///
+    /// # Errors
+    /// When there is no room now.
+    pub fn push_many(&self, first: Slot, n_more: u64, mut more: impl FnMut(u64) -> Slot) -> Result<(), Full> {
+        let start = self.reserve(1 + n_more)?;
+        for idx in 0..n_more {
+            self.write(start.wrapping_add(1 + idx), more(idx));
+        }
+        self.write(start, first);
+        Ok(())
+    }
+
+    #[inline]
+    fn reserve(&self, n_slots: u64) -> Result<u64, Full> {
+        let mut head = self.header[HEAD].load(Relaxed);
+        loop {
+            // Acquire: the slots are clear up to this tail.
+            let tail = self.header[TAIL].load(Acquire);
+            let used = head.wrapping_sub(tail);
+            // A tail from after `head` was read makes `used` huge; the exchange below would fail then.
+            if used.wrapping_add(n_slots) > self.n_slots() {
+                let now = self.header[HEAD].load(Relaxed);
+                if now == head {
+                    return Err(Full);
+                }
+                head = now;
+                continue;
+            }
+            match self.header[HEAD].compare_exchange_weak(head, head.wrapping_add(n_slots), Relaxed, Relaxed)
+            {
+                Ok(_) => return Ok(head),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    #[inline]
+    fn write(&self, at: u64, slot: Slot) {
+        let words = self.at(at);
+        words[1].store(slot[1], Relaxed);
+        words[2].store(slot[2], Relaxed);
+        // Release: whoever sees this word sees the others, and those of the slots written before.
+        words[0].store(slot[0], Release);
+    }
+
+    #[inline]
+    fn at(&self, at: u64) -> &'m [AtomicU64] {
+        let first = (at & (self.n_slots() - 1)) as usize * SLOT_WORDS;
+        &self.slots[first..first + SLOT_WORDS]
+    }
+
+    /// Drains up to `most` slots into `each`, message by message: `more` of each message says how many
+    /// slots follow its first one, and they are given in `each`'s second argument.
+    pub fn drain(
+        &self,
+        most: u64,
+        more: impl Fn(&Slot) -> u64,
+        mut each: impl FnMut(&Slot, &mut dyn Iterator<Item = Slot>),
+    ) -> Drained {
+        let mut tail = self.header[TAIL].load(Relaxed);
+        // Acquire is not needed: the slots' own first words are what is waited for.
+        let head = self.header[HEAD].load(Relaxed);
+        // A forged head must not make us run forever.
+        let ready = head.wrapping_sub(tail).min(self.n_slots());
+        let end = tail.wrapping_add(ready.min(most));
+        let limit = tail.wrapping_add(ready);
+        let mut stopped = if ready > most { Drained::Enough } else { Drained::Empty };
+        while end.wrapping_sub(tail) as i64 > 0 {
+            let words = self.at(tail);
+            let first = words[0].load(Acquire);
+            if first == 0 {
+                stopped = Drained::Unfinished;
+                break;
+            }
+            let slot = [first, words[1].load(Relaxed), words[2].load(Relaxed)];
+            let n_more = more(&slot).min(limit.wrapping_sub(tail) - 1);
+            let mut rest = (1..=n_more).map(|idx| {
+                let words = self.at(tail.wrapping_add(idx));
+                [words[0].load(Relaxed), words[1].load(Relaxed), words[2].load(Relaxed)]
+            });
+            each(&slot, &mut rest);
+            for idx in 0..=n_more {
+                self.at(tail.wrapping_add(idx))[0].store(0, Relaxed);
+            }
+            tail = tail.wrapping_add(1 + n_more);
+            if tail & 63 == 0 {
+                self.header[TAIL].store(tail, Release);
+            }
+        }
+        // Release: who reserves these slots finds them clear.
+        self.header[TAIL].store(tail, Release);
+        stopped
+    }
+
+    /// Whether there is no room for another message.
+    pub fn is_full(&self) -> bool {
+        let used = self.header[HEAD].load(Relaxed).wrapping_sub(self.header[TAIL].load(Relaxed));
+        used >= self.n_slots() - 64
+    }
+
+    /// Passes over one unfinished slot, whose writer is dead or was thrown out of its function.
+    pub fn skip(&self) {
+        let tail = self.header[TAIL].load(Relaxed);
+        if self.header[HEAD].load(Relaxed) != tail {
+            self.at(tail)[0].store(0, Relaxed);
+            self.header[TAIL].store(tail.wrapping_add(1), Release);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The head of the shared memory: what is recorded, and whether anybody listens.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::ring::{HEADER_WORDS, Ring};
+
+/// Says that this is a session, and of which layout.
+const COOKIE: u64 = u64::from_le_bytes(*b"slackse\x01");
+
+const HEADER: usize = 64;
+const AT_COOKIE: usize = 0;
+const AT_STATE: usize = 1;
+const AT_MODE: usize = 2;
+const AT_MEAN: usize = 3;
+const AT_SEED: usize = 4;
+const AT_N_RINGS: usize = 5;
+const AT_N_SLOTS: usize = 6;
+const AT_REFUSED: usize = 7;
+/// On a cache line of its own: written all the time.
+const AT_BEAT: usize = 32;
+
+/// Most rings that are believed.
+const RINGS_MAX: u64 = 4096;
+/// Most slots of a ring that are believed.
+const SLOTS_MAX: u64 = 1 << 24;
+
+/// Whether the collector still listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionState {
+    /// It does.
+    Open,
+    /// Recording has ended; nothing is to be pushed any more.
+    Ended,
+}
+
+/// What is recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Samples, by bytes.
+    Sampled,
+    /// Every event.
+    Exact,
+}
+
+/// What agents are to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// What is recorded.
+    pub mode: Mode,
+    /// Mean distance of samples in bytes; exact recording falls back to it.
+    pub sample_mean: u64,
+    /// Makes samples repeatable; 0 for none.
+    pub seed: u64,
+    /// Rings.
+    pub n_rings: usize,
+    /// Slots of each; a power of two.
+    pub n_slots: usize,
+}
+
+/// These words are no session of this release.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotASession;
+
+/// The shared memory of a recording.
+#[derive(Clone, Copy, Debug)]
+pub struct Session<'m> {
+    words: &'m [AtomicU64],
+    settings: Settings,
+}
+
+impl<'m> Session<'m> {
+    /// Words that a session with these settings takes.
+    pub const fn words(settings: &Settings) -> usize {
+        HEADER + settings.n_rings * Ring::words(settings.n_slots)
+    }
+
+    /// Makes a session of zeroed memory.
+    ///
+    /// # Errors
+    /// When there are too few words, or the settings are out of bounds.
+    pub fn create(words: &'m [AtomicU64], settings: &Settings) -> Result<Self, NotASession> {
+        let header = words.get(..HEADER).ok_or(NotASession)?;
+        header[AT_STATE].store(1, Relaxed);
+        let mode = match settings.mode {
+            Mode::Sampled => 1,
+            Mode::Exact => 2,
+        };
+        header[AT_MODE].store(mode, Relaxed);
+        header[AT_MEAN].store(settings.sample_mean, Relaxed);
+        header[AT_SEED].store(settings.seed, Relaxed);
+        header[AT_N_RINGS].store(settings.n_rings as u64, Relaxed);
+        header[AT_N_SLOTS].store(settings.n_slots as u64, Relaxed);
+        header[AT_COOKIE].store(COOKIE, Release);
+        Self::open(words)
+    }
+
+    /// The session in these words.
+    ///
+    /// # Errors
+    /// When they are none, or more is claimed than they hold.
+    pub fn open(words: &'m [AtomicU64]) -> Result<Self, NotASession> {
+        let header = words.get(..HEADER).ok_or(NotASession)?;
+        if header[AT_COOKIE].load(Acquire) != COOKIE {
+            return Err(NotASession);
+        }
+        let bounded = |at: usize, most: u64| {
+            let value = header[at].load(Relaxed);
+            if (1..=most).contains(&value) { Ok(value as usize) } else { Err(NotASession) }
+        };
+        let settings = Settings {
+            mode: match header[AT_MODE].load(Relaxed) {
+                1 => Mode::Sampled,
+                2 => Mode::Exact,
+                _ => return Err(NotASession),
+            },
+            sample_mean: header[AT_MEAN].load(Relaxed).max(1),
+            seed: header[AT_SEED].load(Relaxed),
+            n_rings: bounded(AT_N_RINGS, RINGS_MAX)?,
+            n_slots: bounded(AT_N_SLOTS, SLOTS_MAX)?,
+        };
+        let sound = settings.n_slots.is_power_of_two() && words.len() >= Self::words(&settings);
+        if sound { Ok(Self { words, settings }) } else { Err(NotASession) }
+    }
+
+    /// What agents are to do.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The ring of this number.
+    pub fn ring(&self, number: usize) -> Option<Ring<'m>> {
+        if number >= self.settings.n_rings {
+            return None;
+        }
+        let n_words = HEADER_WORDS + self.settings.n_slots * super::SLOT_WORDS;
+        let start = HEADER + number * n_words;
+        Ring::new(self.words.get(start..start + n_words)?)
+    }
+
+    /// Takes a free ring for a process; if there is none, that is counted.
+    pub fn claim(&self, pid: u32, parent: u32) -> Option<Ring<'m>> {
+        let free = (0..self.settings.n_rings).filter_map(|number| self.ring(number));
+        let claimed = free.into_iter().find(|ring| ring.claim(pid, parent));
+        if claimed.is_none() {
+            self.words[AT_REFUSED].fetch_add(1, Relaxed);
+        }
+        claimed
+    }
+
+    /// Processes that found no free ring, since this was asked last.
+    pub fn take_refused(&self) -> u64 {
+        self.words[AT_REFUSED].swap(0, Relaxed)
+    }
+
+    /// Whether the collector still listens.
+    #[inline]
+    pub fn state(&self) -> SessionState {
+        if self.words[AT_STATE].load(Relaxed) == 1 { SessionState::Open } else { SessionState::Ended }
+    }
+
+    /// Ends the recording for every process.
+    pub fn end(&self) {
+        self.words[AT_STATE].store(2, Release);
+    }
+
+    /// The collector lives: CLOCK_MONOTONIC, nanoseconds.
+    pub fn beat(&self, now_ns: u64) {
+        self.words[AT_BEAT].store(now_ns, Relaxed);
+    }
+
+    /// When the collector was last seen alive.
+    pub fn last_beat(&self) -> u64 {
+        self.words[AT_BEAT].load(Relaxed)
+    }
+}

@@ -3,9 +3,18 @@
 //! Invariant: a [`Plan`] that exists can be run: its arms have distinct names, its weights and rates are
 //! above zero, and no idle time is shorter than a sample.
 
+pub mod decay;
+mod error;
+mod expected;
+mod read;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use self::error::PlanError;
+pub use self::expected::{expected, trial as expected_of_trial};
+pub use self::read::{MOST_BYTES, read, read_bytes, read_saved};
 
 /// One experiment.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,7 +36,8 @@ pub struct Plan {
 /// How the service is started, found ready and stopped.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Service {
-    /// Program and arguments; `{port}` in any of them becomes a free port of this machine.
+    /// Program and arguments; `{port}` in any of them, and in the values of variables, becomes a free
+    /// port of this machine.
     pub command: Vec<String>,
     /// Where it runs.
     pub directory: PathBuf,
@@ -80,7 +90,7 @@ pub struct Allocator {
     pub choice: String,
     /// As `--set` takes them: `name=value`.
     pub settings: Vec<String>,
-    /// As `--pymalloc` takes it: `on`, `off`, `keep`.
+    /// As `--pymalloc` takes it: `off` or `keep`.
     pub pymalloc: Option<String>,
     /// `--bare`: without the presets.
     pub bare: bool,
@@ -148,7 +158,7 @@ pub struct Request {
     pub method: String,
     /// Path and query, beginning with a slash.
     pub path: String,
-    /// Headers beside Host and Content-Length.
+    /// Headers beside Content-Length; Host is the address that is asked unless it is among them.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
@@ -184,14 +194,14 @@ pub struct Limit {
     pub arm: Option<String>,
     /// What is bounded.
     pub measure: crate::result::Measure,
-    /// The most that its median may be, in the measure's unit; for a ratio, that to the first arm.
-    pub at_most: Bound,
+    /// The worst that its median may be: the most, or the least where more is better.
+    pub bound: Bound,
 }
 
 /// How much is too much.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Bound {
-    /// In the measure's own unit: bytes or seconds.
+    /// In the measure's own unit: bytes, seconds or a number.
     Absolute(f64),
     /// Times the first arm's.
     Ratio(f64),

@@ -21,6 +21,7 @@ const RESIDENT: u8 = 0x08;
 const LOST: u8 = 0x09;
 const DEGRADED: u8 = 0x0a;
 const UNMAPPED: u8 = 0x0b;
+const NO_STACKS: u8 = 0x0c;
 const ALLOCATION: u8 = 0x40;
 const FREE: u8 = 0x80;
 
@@ -132,13 +133,12 @@ impl Encoder {
     fn put_rare(&mut self, record: &Record<'_>) {
         let out = &mut self.bytes;
         match record {
-            Record::Born { pid, parent, sample_mean, program, no_stacks } => {
+            Record::Born { pid, parent, sample_mean, program } => {
                 out.push(BORN);
                 put(out, u64::from(*pid));
                 put(out, parent.map_or(0, |parent| u64::from(parent.0)));
                 put(out, *sample_mean);
                 put_text(out, program);
-                put_text(out, no_stacks);
             }
             Record::Ended(ending) => {
                 let (how, value) = match *ending {
@@ -169,6 +169,10 @@ impl Encoder {
                 out.push(THREAD);
                 put(out, u64::from(*tid));
                 put_text(out, name);
+            }
+            Record::NoStacks(why) => {
+                out.push(NO_STACKS);
+                put_text(out, why);
             }
             Record::Resident(bytes) => put_number(out, RESIDENT, *bytes),
             Record::Lost(n_events) => put_number(out, LOST, *n_events),
@@ -257,7 +261,6 @@ impl<'a> Decoder<'a> {
                 parent: Some(take_u32(bytes)?).filter(|&parent| parent != 0).map(Generation),
                 sample_mean: take(bytes)?,
                 program: take_text(bytes)?,
-                no_stacks: take_text(bytes)?,
             },
             ENDED => {
                 let how = take(bytes)?;
@@ -285,6 +288,7 @@ impl<'a> Decoder<'a> {
             }
             THREAD => Record::Thread { tid: take_u32(bytes)?, name: take_text(bytes)? },
             RESIDENT => Record::Resident(take(bytes)?),
+            NO_STACKS => Record::NoStacks(take_text(bytes)?),
             LOST => Record::Lost(take(bytes)?),
             DEGRADED => Record::Degraded(take(bytes)?),
             other => return Err(DecodeError::Kind(other)),

@@ -38,7 +38,7 @@
 //!
 //! ```text
 //! 01 born        uv pid  uv parent generation or 0  uv sample mean in bytes, 0 exact
-//!                text program  text what keeps stacks from being read, empty if nothing does
+//!                text program
 //! 02 ended       uv how: 0 gone, 1 exit status follows, 2 signal follows, 3 replaced by exec, 4 not seen
 //!                uv status or signal
 //! 03 location    uv id  uv line  text function  text file
@@ -50,6 +50,7 @@
 //! 09 lost        uv events  that could not be handed over
 //! 0a degraded    uv sample mean                 exact until here, sampled from here on
 //! 0b unmapped    iv address - previous address  uv bytes
+//! 0c no stacks   text why they cannot be read
 //! 40..=7f allocation
 //!                bits 5..3 kind (0 malloc, 1 calloc, 2 realloc, 3 aligned, 4 mapping)
 //!                bit 2 sampled  bit 1 stack as before  bit 0 size as before

@@ -71,9 +71,9 @@ pub enum Record<'a> {
         sample_mean: u64,
         /// The program's name, without folder and arguments.
         program: Cow<'a, str>,
-        /// What keeps stacks from being read; empty if nothing does.
-        no_stacks: Cow<'a, str>,
     },
+    /// Stacks of the process cannot be read, and why.
+    NoStacks(Cow<'a, str>),
     /// The process is gone, or recording has ended.
     Ended(Ending),
     /// A line of code.

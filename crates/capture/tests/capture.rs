@@ -34,16 +34,17 @@ fn record() -> impl Strategy<Value = Record<'static>> {
         1 => any::<u64>().prop_map(Record::Resident),
         1 => any::<u64>().prop_map(Record::Lost),
         1 => any::<u64>().prop_map(Record::Degraded),
+        1 => text().prop_map(|why| Record::NoStacks(why.into())),
         1 => (any::<u32>(), any::<u32>(), any::<u32>())
             .prop_map(|(id, parent, location)| Record::Stack { id, parent, location }),
         1 => (any::<u32>(), any::<u32>(), text(), text()).prop_map(|(id, line, function, file)| {
             Record::Location { id, line, function: function.into(), file: file.into() }
         }),
         1 => (any::<u32>(), text()).prop_map(|(tid, name)| Record::Thread { tid, name: name.into() }),
-        1 => (any::<u32>(), 1_u32..5, any::<u64>(), text(), text()).prop_map(
-            |(pid, parent, sample_mean, program, no_stacks)| Record::Born {
+        1 => (any::<u32>(), 1_u32..5, any::<u64>(), text()).prop_map(
+            |(pid, parent, sample_mean, program)| Record::Born {
                 pid, parent: Some(Generation(parent)), sample_mean,
-                program: program.into(), no_stacks: no_stacks.into(),
+                program: program.into(),
             }
         ),
         1 => (0_usize..5, any::<u32>()).prop_map(|(how, value)| Record::Ended(
@@ -78,13 +79,9 @@ fn read(bytes: &[u8]) -> (Vec<(Generation, Record<'static>)>, bool) {
 
 fn owned(record: &Record<'_>) -> Record<'static> {
     match record.clone() {
-        Record::Born { pid, parent, sample_mean, program, no_stacks } => Record::Born {
-            pid,
-            parent,
-            sample_mean,
-            program: program.into_owned().into(),
-            no_stacks: no_stacks.into_owned().into(),
-        },
+        Record::Born { pid, parent, sample_mean, program } => {
+            Record::Born { pid, parent, sample_mean, program: program.into_owned().into() }
+        }
         Record::Location { id, line, function, file } => Record::Location {
             id,
             line,
@@ -92,6 +89,7 @@ fn owned(record: &Record<'_>) -> Record<'static> {
             file: file.into_owned().into(),
         },
         Record::Thread { tid, name } => Record::Thread { tid, name: name.into_owned().into() },
+        Record::NoStacks(why) => Record::NoStacks(why.into_owned().into()),
         Record::Ended(ending) => Record::Ended(ending),
         Record::Stack { id, parent, location } => Record::Stack { id, parent, location },
         Record::At(ns) => Record::At(ns),
@@ -146,13 +144,7 @@ fn sample() -> (Vec<u8>, Vec<Vec<Record<'static>>>) {
                     Record::Free { addr, tid: 1 },
                 ]
             };
-            let born = Record::Born {
-                pid: 100 + n,
-                parent: None,
-                sample_mean: 0,
-                program: "python3".into(),
-                no_stacks: "".into(),
-            };
+            let born = Record::Born { pid: 100 + n, parent: None, sample_mean: 0, program: "python3".into() };
             [born].into_iter().chain((0..20).flat_map(event)).collect()
         })
         .collect();

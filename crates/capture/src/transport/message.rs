@@ -18,8 +18,9 @@ const UNMAPPED: u8 = 9;
 const STACK: u8 = 10;
 const LOCATION: u8 = 11;
 const BORN: u8 = 12;
+const NO_STACKS: u8 = 13;
 
-/// Two texts that follow the first slot: function and file, or program and refusal.
+/// Two texts that follow the first slot; the second one may be empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Texts {
     /// Bytes of the first one.
@@ -90,8 +91,13 @@ pub enum Message {
         /// What follows.
         texts: Texts,
     },
-    /// The process; its program's name and what keeps stacks from being read follow.
+    /// The process; its program's name follows.
     Born {
+        /// What follows.
+        texts: Texts,
+    },
+    /// Stacks cannot be read; why follows.
+    NoStacks {
         /// What follows.
         texts: Texts,
     },
@@ -121,6 +127,7 @@ impl Message {
                 [first(LOCATION, texts.n_slots(), id as u64), lengths(texts), line as u64]
             }
             Self::Born { texts } => [first(BORN, texts.n_slots(), 0), lengths(texts), 0],
+            Self::NoStacks { texts } => [first(NO_STACKS, texts.n_slots(), 0), lengths(texts), 0],
         }
     }
 
@@ -141,6 +148,7 @@ impl Message {
             }
             LOCATION => Self::Location { id: value as u32, line: slot[2] as u32, texts },
             BORN => Self::Born { texts },
+            NO_STACKS => Self::NoStacks { texts },
             _ => {
                 let measure = (kind & !SAMPLED).checked_sub(MALLOC).filter(|&measure| measure < 5)?;
                 Self::Allocation {

@@ -1,6 +1,7 @@
 //! Experiments on the memory of a service: several arms, the same load, one clock, an honest comparison.
 //!
 //! ```text
+//! load       requests over HTTP, sent on time, every answer checked and timed
 //! measure    the numbers that arms are compared by
 //! plan       what is to be done: service, arms, load, schedule, limits
 //! result     what was measured, whole: saved after every trial, read back to resume
@@ -11,6 +12,7 @@
 //!
 //! Must never know: how a heap is walked, how a process is read, terminals, HTML.
 
+pub mod load;
 pub mod measure;
 pub mod plan;
 pub mod result;

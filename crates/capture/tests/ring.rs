@@ -121,13 +121,13 @@ fn a_ring_has_one_owner_at_a_time() {
     let settings = Settings { mode: Mode::Sampled, sample_mean: 512 << 10, seed: 0, n_rings: 2, n_slots: 64 };
     let memory = words(Session::words(&settings));
     let session = Session::create(&memory, &settings).unwrap();
-    let first = session.claim(10, 0).unwrap();
+    let first = session.ring(session.claim(10, 0).unwrap()).unwrap();
     assert!(session.claim(11, 10).is_some());
     assert!(session.claim(12, 10).is_none());
     assert_eq!(session.take_refused(), 1);
     first.push(allocation(1, 1).encode()).unwrap();
     first.release();
-    let again = session.claim(12, 10).unwrap();
+    let again = session.ring(session.claim(12, 10).unwrap()).unwrap();
     assert_eq!((again.owner(), again.parent()), (Some(12), 10));
     assert_eq!(
         again.drain(9, Message::n_more, |_, _| panic!("a message of the former owner")),

@@ -138,10 +138,10 @@ impl<'m> Session<'m> {
         Ring::new(self.words.get(start..start + n_words)?)
     }
 
-    /// Takes a free ring for a process; if there is none, that is counted.
-    pub fn claim(&self, pid: u32, parent: u32) -> Option<Ring<'m>> {
-        let free = (0..self.settings.n_rings).filter_map(|number| self.ring(number));
-        let claimed = free.into_iter().find(|ring| ring.claim(pid, parent));
+    /// Takes a free ring for a process: its number. If there is none, that is counted.
+    pub fn claim(&self, pid: u32, parent: u32) -> Option<usize> {
+        let is_claimed = |&number: &usize| self.ring(number).is_some_and(|ring| ring.claim(pid, parent));
+        let claimed = (0..self.settings.n_rings).find(is_claimed);
         if claimed.is_none() {
             self.words[AT_REFUSED].fetch_add(1, Relaxed);
         }

@@ -1,0 +1,288 @@
+//! The functions that the agent stands in front of, each with the real one behind it.
+//!
+//! Order: an allocation is recorded after the real call, because before it there is no address; a free
+//! before it, because after it the address may already be another thread's. `malloc_usable_size` is the
+//! next library's own: it is not exported here.
+//!
+//! Invariant: what the real function returns is returned, and `errno` is the real function's.
+#![allow(unsafe_code)] // the C interface of malloc and mmap
+
+use core::ffi::{c_int, c_void};
+use core::ptr::null_mut;
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::process::{self, EXACT, SAMPLED, UNARMED};
+use crate::recorder::{self, ALIGNED, CALLOC, MALLOC, MAPPING, REALLOC};
+use crate::{real, sys};
+
+/// After the real call: `block` of `size` bytes was handed out.
+#[inline]
+fn allocated(measure: u8, block: *mut c_void, size: usize) {
+    let phase = process::phase();
+    if phase == SAMPLED {
+        let countdown = &sys::thread_local().countdown;
+        let left = countdown.load(Relaxed).wrapping_sub(size as i64);
+        countdown.store(left, Relaxed);
+        if left <= 0 && !block.is_null() {
+            sys::keeping_errno(|| recorder::sample(measure, block as u64, size as u64));
+        }
+    } else if phase == EXACT {
+        if !block.is_null() {
+            sys::keeping_errno(|| recorder::allocation(measure, block as u64, size as u64));
+        }
+    } else if phase == UNARMED {
+        rearm();
+    }
+}
+
+/// Before the real call: `block` is given back. Whether that was recorded.
+#[inline]
+fn freeing(block: *mut c_void) -> bool {
+    let phase = process::phase();
+    if phase == SAMPLED {
+        let removed = process::get().is_some_and(|process| process.live().remove(block as u64));
+        if removed {
+            sys::keeping_errno(|| recorder::free(block as u64));
+        }
+        return removed;
+    }
+    if phase == EXACT && !block.is_null() {
+        sys::keeping_errno(|| recorder::free(block as u64));
+        return true;
+    }
+    false
+}
+
+/// In a forked child.
+#[cold]
+fn rearm() {
+    if let Some(process) = process::get() {
+        sys::keeping_errno(|| process.arm());
+    }
+}
+
+/// # Safety
+/// As malloc(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
+    let block = real::malloc(size);
+    allocated(MALLOC, block, size);
+    block
+}
+
+/// # Safety
+/// As calloc(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+    let block = real::calloc(count, size);
+    // It did not overflow, or there is no block.
+    allocated(CALLOC, block, count.wrapping_mul(size));
+    block
+}
+
+/// # Safety
+/// As realloc(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
+    if block.is_null() {
+        let block = real::malloc(size);
+        allocated(REALLOC, block, size);
+        return block;
+    }
+    let was_recorded = freeing(block);
+    // SAFETY: the caller's.
+    let moved = unsafe { real::realloc(block, size) };
+    if !moved.is_null() {
+        allocated(REALLOC, moved, size);
+    } else if size > 0 && was_recorded {
+        // It failed, and the old block is still there.
+        // SAFETY: the caller's.
+        let usable = unsafe { real::usable_size(block) };
+        sys::keeping_errno(|| recorder::allocation(REALLOC, block as u64, usable as u64));
+    }
+    moved
+}
+
+/// # Safety
+/// As reallocarray(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, size: usize) -> *mut c_void {
+    match count.checked_mul(size) {
+        // SAFETY: as `realloc`.
+        Some(bytes) => unsafe { realloc(block, bytes) },
+        None => {
+            sys::set_errno(libc::ENOMEM);
+            null_mut()
+        }
+    }
+}
+
+/// # Safety
+/// As free(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn free(block: *mut c_void) {
+    freeing(block);
+    // SAFETY: the caller's.
+    unsafe { real::free(block) };
+}
+
+/// # Safety
+/// As free(3); glibc exported it until 2.26.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn cfree(block: *mut c_void) {
+    // SAFETY: the caller's.
+    unsafe { free(block) };
+}
+
+/// # Safety
+/// As free_sized of C23.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn free_sized(block: *mut c_void, _size: usize) {
+    // SAFETY: the caller's.
+    unsafe { free(block) };
+}
+
+/// # Safety
+/// As free_aligned_sized of C23.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn free_aligned_sized(block: *mut c_void, _alignment: usize, _size: usize) {
+    // SAFETY: the caller's.
+    unsafe { free(block) };
+}
+
+/// # Safety
+/// As posix_memalign(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn posix_memalign(
+    block: *mut *mut c_void,
+    alignment: usize,
+    size: usize,
+) -> c_int {
+    // SAFETY: the caller's.
+    let failed = unsafe { real::posix_memalign(block, alignment, size) };
+    if failed == 0 {
+        // SAFETY: written by the real function.
+        allocated(ALIGNED, unsafe { *block }, size);
+    }
+    failed
+}
+
+/// # Safety
+/// As aligned_alloc(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
+    let block = real::aligned_alloc(alignment, size);
+    allocated(ALIGNED, block, size);
+    block
+}
+
+/// # Safety
+/// As memalign(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn memalign(alignment: usize, size: usize) -> *mut c_void {
+    let block = real::memalign(alignment, size);
+    allocated(ALIGNED, block, size);
+    block
+}
+
+/// # Safety
+/// As valloc(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn valloc(size: usize) -> *mut c_void {
+    let block = real::valloc(size);
+    allocated(ALIGNED, block, size);
+    block
+}
+
+/// # Safety
+/// As pvalloc(3).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
+    let block = real::pvalloc(size);
+    allocated(ALIGNED, block, size);
+    block
+}
+
+/// Mappings are few: each is recorded, in both modes.
+fn mapped(address: *mut c_void, size: usize) {
+    match process::phase() {
+        SAMPLED | EXACT => {
+            sys::keeping_errno(|| recorder::allocation(MAPPING, address as u64, size as u64));
+        }
+        UNARMED => rearm(),
+        _ => {}
+    }
+}
+
+fn unmapping(address: *mut c_void, size: usize) {
+    if matches!(process::phase(), SAMPLED | EXACT) {
+        sys::keeping_errno(|| recorder::unmapped(address as u64, size as u64));
+    }
+}
+
+/// # Safety
+/// As mmap(2). Only memory that belongs to no file is recorded.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn mmap(
+    address: *mut c_void,
+    size: usize,
+    protection: c_int,
+    flags: c_int,
+    descriptor: c_int,
+    offset: libc::off_t,
+) -> *mut c_void {
+    // SAFETY: the caller's. The system call is what glibc's function is.
+    let mapped_at = unsafe {
+        libc::syscall(libc::SYS_mmap, address, size, protection, flags, descriptor, offset) as *mut c_void
+    };
+    if mapped_at != libc::MAP_FAILED && flags & libc::MAP_ANONYMOUS != 0 {
+        mapped(mapped_at, size);
+    }
+    mapped_at
+}
+
+/// # Safety
+/// As mmap(2): on this architecture they are one.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn mmap64(
+    address: *mut c_void,
+    size: usize,
+    protection: c_int,
+    flags: c_int,
+    descriptor: c_int,
+    offset: libc::off_t,
+) -> *mut c_void {
+    // SAFETY: the caller's.
+    unsafe { mmap(address, size, protection, flags, descriptor, offset) }
+}
+
+/// # Safety
+/// As munmap(2).
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn munmap(address: *mut c_void, size: usize) -> c_int {
+    unmapping(address, size);
+    // SAFETY: the caller's.
+    unsafe { libc::syscall(libc::SYS_munmap, address, size) as c_int }
+}
+
+/// # Safety
+/// As mremap(2). The last argument is read by the kernel only when the flags say that there is one.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn mremap(
+    address: *mut c_void,
+    old_size: usize,
+    new_size: usize,
+    flags: c_int,
+    new_address: *mut c_void,
+) -> *mut c_void {
+    unmapping(address, old_size);
+    // SAFETY: the caller's.
+    let moved = unsafe {
+        libc::syscall(libc::SYS_mremap, address, old_size, new_size, flags, new_address) as *mut c_void
+    };
+    match moved {
+        libc::MAP_FAILED => mapped(address, old_size),
+        moved => mapped(moved, new_size),
+    }
+    moved
+}

@@ -1,0 +1,54 @@
+//! `libslackwater_agent.so`: tells a collector outside what a process allocates, and from where.
+//!
+//! ```text
+//! program ── malloc, free ... ─▶ hooks ─▶ the malloc behind ours
+//!                                  │
+//!                 sampler ── live ─┤ recorder ─▶ ring ─▶ collector
+//!                 python::frames ──┘    ▲
+//! loader ── constructor ─▶ start ───────┘ again in each forked child
+//! ```
+//!
+//! Invariants: no standard library, no memory but what `start` maps, no lock, no panic that could reach
+//! the program, no file written, no signal used, no call into Python from a hook. A thread waits for the
+//! collector only in exact mode, briefly, and once. Without a collector the hooks only pass on.
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `SLACKWATER_RECORD` | the shared memory, as a path that can be opened; without it nothing is recorded |
+//!
+//! Each hook records an allocation after the real call, and a free before it: an address is never seen
+//! handed out twice without a free in between.
+//!
+//! Known limits. A child that shares memory with its parent (`vfork`) is recorded as its parent. A program
+//! that brings its own malloc inside (statically linked) is not seen. Children inherit the agent.
+//!
+//! Must never know: who reads the ring, what a report is.
+#![cfg_attr(not(test), no_std)]
+// Unit tests are of the pure parts, in a process that keeps its own malloc.
+#![cfg_attr(test, allow(dead_code))]
+
+// Profiles that unwind (dev, test) borrow the panic handler of the standard library; the `library`
+// profile, in which this is shipped, links none of it.
+#[cfg(all(not(test), not(panic = "abort")))]
+extern crate std;
+
+#[cfg(not(test))]
+mod hooks;
+mod live;
+mod process;
+mod python;
+mod real;
+mod recorder;
+mod sampler;
+mod stacks;
+mod start;
+mod sys;
+mod table;
+mod text;
+mod thread;
+#[cfg(not(test))]
+mod versions;
+
+/// What the library profile needs in place of the standard library's.
+#[cfg(all(not(test), panic = "abort"))]
+mod runtime;

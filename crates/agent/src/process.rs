@@ -1,0 +1,210 @@
+//! What the agent knows of its process.
+//!
+//! All that changes lies in one mapping that the kernel zeroes in a forked child, however it was forked: a
+//! child finds the phase 0 at its first allocation, and starts afresh with a ring of its own.
+//!
+//! | phase | meaning | next |
+//! | --- | --- | --- |
+//! | 0 unarmed | just forked, or not started yet | 1 |
+//! | 1 arming | one thread claims a ring; the others only pass on | 2, 3, 4 |
+//! | 2 sampled | | 4 |
+//! | 3 exact | | 2, 4 |
+//! | 4 dormant | nobody listens, or there is no ring | none |
+//!
+//! Invariant: what is outside of the mapping is written once, by the constructor.
+#![allow(unsafe_code)] // what the constructor writes once
+
+use core::cell::UnsafeCell;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicPtr, AtomicU64};
+
+use slackwater_capture::transport::{Mode, Ring, Session};
+
+use crate::live::{self, Live};
+use crate::python::Python;
+use crate::table::{ENTRY_WORDS, Table};
+use crate::thread::{self, Room};
+use crate::{recorder, sys};
+
+pub(crate) const UNARMED: u64 = 0;
+const ARMING: u64 = 1;
+pub(crate) const SAMPLED: u64 = 2;
+pub(crate) const EXACT: u64 = 3;
+pub(crate) const DORMANT: u64 = 4;
+
+/// Different lines of code that are told apart.
+const LOCATIONS: usize = 1 << 17;
+/// Different stacks that are told apart.
+const STACKS: usize = 1 << 20;
+
+/// Words at the start: one each.
+mod at {
+    pub(super) const PHASE: usize = 0;
+    pub(super) const RING: usize = 1;
+    pub(super) const NEXT_LOCATION: usize = 2;
+    pub(super) const NEXT_STACK: usize = 3;
+    pub(super) const PYTHON: usize = 4;
+    pub(super) const PID: usize = 5;
+    pub(super) const N_ROOMS: usize = 6;
+    pub(super) const OLDER: usize = 7;
+}
+const HEAD_WORDS: usize = 64;
+const FILTER: usize = HEAD_WORDS;
+const PLACES: usize = FILTER + live::FILTER_WORDS;
+const LOCATION_TABLE: usize = PLACES + live::PLACES;
+const STACK_TABLE: usize = LOCATION_TABLE + LOCATIONS * ENTRY_WORDS;
+const ROOMS: usize = STACK_TABLE + STACKS * ENTRY_WORDS;
+
+/// Words of the mapping. Nearly all are never touched.
+pub(crate) const WORDS: usize = ROOMS + thread::ROOMS * thread::ROOM_WORDS;
+
+/// The process, as hooks see it.
+#[derive(Clone, Copy)]
+pub(crate) struct Process {
+    session: Session<'static>,
+    words: &'static [AtomicU64],
+    python: Result<Python, &'static str>,
+}
+
+struct Once(UnsafeCell<Option<Process>>);
+
+// SAFETY: written by the constructor, before `PHASE` publishes it.
+unsafe impl Sync for Once {}
+
+static PROCESS: Once = Once(UnsafeCell::new(None));
+/// The first word of the mapping.
+static PHASE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The phase; dormant before the constructor has run.
+#[inline]
+pub(crate) fn phase() -> u64 {
+    let phase = PHASE.load(Acquire);
+    if phase.is_null() {
+        return DORMANT;
+    }
+    // SAFETY: a word of a mapping that is never unmapped.
+    unsafe { &*phase }.load(Relaxed)
+}
+
+/// The process; `None` before the constructor has run.
+#[inline]
+pub(crate) fn get() -> Option<&'static Process> {
+    if PHASE.load(Acquire).is_null() {
+        return None;
+    }
+    // SAFETY: written before `PHASE`, and not again.
+    unsafe { &*PROCESS.0.get() }.as_ref()
+}
+
+/// From the constructor: there is a session.
+pub(crate) fn start(
+    session: Session<'static>,
+    words: &'static [AtomicU64],
+    python: Result<Python, &'static str>,
+) {
+    // SAFETY: the constructor runs once, alone; nobody reads before `PHASE` is set.
+    unsafe { *PROCESS.0.get() = Some(Process { session, words, python }) };
+    PHASE.store((&raw const words[at::PHASE]).cast_mut(), Release);
+    if let Some(process) = get() {
+        process.arm();
+    }
+}
+
+impl Process {
+    /// Claims a ring, once per process; the other threads pass on meanwhile.
+    #[cold]
+    pub(crate) fn arm(&self) {
+        if self.words[at::PHASE].compare_exchange(UNARMED, ARMING, AcqRel, Relaxed).is_err() {
+            return;
+        }
+        let pid = sys::pid();
+        self.words[at::PID].store(u64::from(pid), Relaxed);
+        self.words[at::NEXT_LOCATION].store(1, Relaxed);
+        self.words[at::NEXT_STACK].store(1, Relaxed);
+        // After a fork this thread's words are still the parent's.
+        let former = sys::thread_local().pid.load(Relaxed);
+        let parent = if former == pid { 0 } else { former };
+        let number = self.session.claim(pid, parent);
+        let phase = match (number, self.session.settings().mode) {
+            (None, _) => DORMANT,
+            (Some(number), mode) => {
+                self.words[at::RING].store(number as u64, Relaxed);
+                match mode {
+                    Mode::Sampled => SAMPLED,
+                    Mode::Exact => EXACT,
+                }
+            }
+        };
+        if phase != DORMANT {
+            recorder::introduce(self);
+        }
+        self.words[at::PHASE].store(phase, Release);
+    }
+
+    pub(crate) fn session(&self) -> &Session<'static> {
+        &self.session
+    }
+
+    pub(crate) fn ring(&self) -> Option<Ring<'static>> {
+        self.session.ring(self.words[at::RING].load(Relaxed) as usize)
+    }
+
+    /// The process that the words are of.
+    pub(crate) fn pid(&self) -> u32 {
+        self.words[at::PID].load(Relaxed) as u32
+    }
+
+    /// Goes from one phase to another, unless somebody has left the first one; whether it did.
+    pub(crate) fn change_phase(&self, from: u64, to: u64) -> bool {
+        self.words[at::PHASE].compare_exchange(from, to, AcqRel, Relaxed).is_ok()
+    }
+
+    /// Nothing is recorded any more.
+    pub(crate) fn become_dormant(&self) {
+        self.words[at::PHASE].store(DORMANT, Release);
+    }
+
+    pub(crate) fn live(&self) -> Live {
+        Live::new(&self.words[FILTER..PLACES], &self.words[PLACES..LOCATION_TABLE])
+    }
+
+    pub(crate) fn locations(&self) -> Table {
+        Table::new(&self.words[LOCATION_TABLE..STACK_TABLE])
+    }
+
+    pub(crate) fn stacks(&self) -> Table {
+        Table::new(&self.words[STACK_TABLE..ROOMS])
+    }
+
+    pub(crate) fn new_location(&self) -> u32 {
+        self.words[at::NEXT_LOCATION].fetch_add(1, Relaxed) as u32
+    }
+
+    pub(crate) fn new_stack(&self) -> u32 {
+        self.words[at::NEXT_STACK].fetch_add(1, Relaxed) as u32
+    }
+
+    /// The stack that stands for callers which were too many; 0 until it is made.
+    pub(crate) fn older(&self) -> &AtomicU64 {
+        &self.words[at::OLDER]
+    }
+
+    pub(crate) fn python(&self) -> Result<&Python, &'static str> {
+        self.python.as_ref().map_err(|&why| why)
+    }
+
+    /// How far the check of Python's layout has come.
+    pub(crate) fn python_state(&self) -> &AtomicU64 {
+        &self.words[at::PYTHON]
+    }
+
+    /// Rooms given out so far.
+    pub(crate) fn n_rooms(&self) -> &AtomicU64 {
+        &self.words[at::N_ROOMS]
+    }
+
+    pub(crate) fn room(&self, number: usize) -> Room {
+        let start = ROOMS + number * thread::ROOM_WORDS;
+        Room::new(&self.words[start..start + thread::ROOM_WORDS])
+    }
+}

@@ -1,0 +1,63 @@
+//! The Python of this process: which one, and how its stacks are read.
+//!
+//! Invariant: no layout is guessed. What is not known is refused by name, and so is a known release that
+//! does not look as it should when its first stacks are read.
+
+pub(crate) mod code;
+pub(crate) mod frames;
+
+pub(crate) use frames::Frames;
+
+use core::str::FromStr;
+
+use slackwater_layout::cpython::{FrameLayout, PythonVersion};
+
+use crate::sys;
+
+/// In [`crate::process::Process::python_state`]: the layout does not hold.
+pub(crate) const REFUSED: u64 = u64::MAX;
+
+/// The Python of this process.
+#[derive(Clone, Copy)]
+pub(crate) struct Python {
+    pub(crate) layout: FrameLayout,
+    /// Address of `_PyRuntime`.
+    pub(crate) runtime: u64,
+    /// Address of the type of code objects.
+    pub(crate) code_type: u64,
+}
+
+/// Finds the Python that is loaded with the program; why its stacks cannot be read otherwise. Asks the
+/// loader: for the constructor only.
+pub(crate) fn find() -> Result<Python, &'static str> {
+    let runtime = sys::global_symbol(c"_PyRuntime").ok_or("no CPython is loaded with the program")?;
+    let code_type = sys::global_symbol(c"PyCode_Type").ok_or("this CPython does not export PyCode_Type")?;
+    let version = version().ok_or("this CPython does not say which release it is")?;
+    let layout =
+        FrameLayout::of(version).ok_or("frames of this release of CPython are not known; 3.8 to 3.13 are")?;
+    if version.is_from(13) {
+        let mut table = [0; FrameLayout::TABLE_BYTES / 8];
+        for (idx, word) in table.iter_mut().enumerate() {
+            let addr = runtime + idx as u64 * 8;
+            *word = sys::read_u64_carefully(addr).ok_or("this CPython's table of offsets cannot be read")?;
+        }
+        if table[2] != 0 {
+            return Err("this CPython is built without the global lock; its frames are not known");
+        }
+        if !layout.agrees(&table) {
+            return Err("this CPython's table of offsets differs from 3.13's");
+        }
+    }
+    Ok(Python { layout, runtime, code_type })
+}
+
+fn version() -> Option<PythonVersion> {
+    if let Some(symbol) = sys::global_symbol(c"Py_Version") {
+        return PythonVersion::from_hex(
+            sys::read_u64_carefully(symbol & !7).map(|word| (word >> ((symbol & 7) * 8)) as u32)?,
+        );
+    }
+    let text = sys::python_version_text()?;
+    let end = text.iter().position(|&byte| byte == b' ').unwrap_or(text.len());
+    PythonVersion::from_str(core::str::from_utf8(&text[..end]).ok()?).ok()
+}

@@ -1,0 +1,207 @@
+//! From what a hook saw to messages in the ring.
+//!
+//! When the ring is full, the collector is behind or gone. Exact recording waits for it, at most
+//! [`PATIENCE_MS`] once, and then goes on with samples; sampling never waits, it counts what is lost. When
+//! the collector has not been heard of for [`SILENCE_NS`], the agent becomes dormant.
+//!
+//! Invariant: nothing here is entered twice by one thread, not even by a signal's handler.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use slackwater_capture::transport::{Full, Message, SessionState, Slot, Texts};
+
+use crate::process::{self, EXACT, Process, SAMPLED};
+use crate::{python, sampler, stacks, sys, text, thread};
+
+/// Longest wait for the collector, milliseconds.
+const PATIENCE_MS: u64 = 200;
+/// The collector is taken for gone after so many nanoseconds.
+const SILENCE_NS: u64 = 10_000_000_000;
+
+/// How memory was asked for: the place in the capture's list.
+pub(crate) const MALLOC: u8 = 0;
+pub(crate) const CALLOC: u8 = 1;
+pub(crate) const REALLOC: u8 = 2;
+pub(crate) const ALIGNED: u8 = 3;
+pub(crate) const MAPPING: u8 = 4;
+
+/// This thread is at work: hooks called meanwhile only pass on.
+struct Guard(&'static sys::ThreadLocal);
+
+impl Guard {
+    /// `None` when this thread is at work already. A hook that was left by `longjmp` does not count: its
+    /// frame lay below the present one.
+    fn enter() -> Option<Self> {
+        let thread = sys::thread_local();
+        let marker = 0_u8;
+        let here = &raw const marker as u64;
+        let outer = thread.at_work.load(Relaxed);
+        if outer != 0 && here < outer {
+            return None;
+        }
+        thread.at_work.store(here, Relaxed);
+        Some(Self(thread))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.at_work.store(0, Relaxed);
+    }
+}
+
+/// Says who this process is. Called while it arms.
+pub(crate) fn introduce(process: &Process) {
+    let mut path = [0; 256];
+    let path = sys::executable(&mut path);
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
+    say(process, name, |texts| Message::Born { texts });
+    if let Err(why) = process.python() {
+        say(process, why.as_bytes(), |texts| Message::NoStacks { texts });
+    }
+}
+
+/// Sends a text of this library's own, or a file's name.
+pub(crate) fn say(process: &Process, text: &[u8], message: impl Fn(Texts) -> Message) {
+    let texts = Texts { first_bytes: text.len().min(256) as u16, second_bytes: 0 };
+    send(process, message(texts).encode(), texts, |idx| text::packed(text, idx));
+}
+
+/// Sends a message with the texts behind it.
+pub(crate) fn send(process: &Process, first: Slot, texts: Texts, more: impl Fn(u64) -> Slot) {
+    let Some(ring) = process.ring() else { return };
+    push(process, || ring.push_many(first, texts.n_slots(), &more));
+}
+
+/// Sends a message of one slot.
+#[inline]
+pub(crate) fn send_one(process: &Process, message: Message) {
+    let Some(ring) = process.ring() else { return };
+    let slot = message.encode();
+    if ring.push(slot).is_err() {
+        push(process, || ring.push(slot));
+    }
+}
+
+#[cold]
+fn push(process: &Process, attempt: impl Fn() -> Result<(), Full>) {
+    let Some(ring) = process.ring() else { return };
+    let began_ns = sys::monotonic_ns();
+    while attempt().is_err() {
+        if process.session().state() == SessionState::Ended {
+            process.become_dormant();
+            return;
+        }
+        let now_ns = sys::monotonic_ns();
+        let exact = process::phase() == EXACT;
+        if exact && now_ns.saturating_sub(began_ns) < PATIENCE_MS * 1_000_000 {
+            sys::sleep_us(100);
+            continue;
+        }
+        ring.count_lost(1);
+        if now_ns.saturating_sub(process.session().last_beat()) > SILENCE_NS {
+            process.become_dormant();
+        } else if exact && process.change_phase(EXACT, SAMPLED) {
+            ring.degrade();
+        }
+        return;
+    }
+}
+
+/// A block was handed out, in a sampled process: whether it is sampled, and if so, that.
+#[cold]
+pub(crate) fn sample(measure: u8, addr: u64, size: u64) {
+    let Some(process) = process::get() else { return };
+    let Some(_guard) = Guard::enter() else { return };
+    let thread = thread::this(process);
+    let settings = process.session().settings();
+    let is_first = thread.random.load(Relaxed) == 0;
+    if is_first {
+        let own = u64::from(thread.tid.load(Relaxed).wrapping_sub(process.pid()));
+        let seed = match settings.seed {
+            0 => sys::monotonic_ns() ^ u64::from(process.pid()) << 40,
+            seed => seed,
+        };
+        thread.random.store(sampler::next_random(seed.wrapping_add(own << 20)).1 | 1, Relaxed);
+    }
+    let draw = || {
+        let (state, random) = sampler::next_random(thread.random.load(Relaxed));
+        thread.random.store(state, Relaxed);
+        sampler::distance(random, settings.sample_mean)
+    };
+    let mut countdown = draw();
+    if is_first {
+        countdown = countdown.saturating_sub(size.min(i64::MAX as u64) as i64);
+        if countdown > 0 {
+            thread.countdown.store(countdown, Relaxed);
+            return;
+        }
+        countdown = draw();
+    }
+    thread.countdown.store(countdown, Relaxed);
+    let silent_ns = sys::monotonic_ns().saturating_sub(process.session().last_beat());
+    if silent_ns > SILENCE_NS || process.session().state() == SessionState::Ended {
+        process.become_dormant();
+        return;
+    }
+    let stack = stacks::current(process);
+    // First in, so that a free in another thread, which can only come later, finds it.
+    if !process.live().insert(addr)
+        && let Some(ring) = process.ring()
+    {
+        ring.count_lost(1);
+        return;
+    }
+    let tid = thread.tid.load(Relaxed);
+    send_one(process, Message::Allocation { measure, sampled: true, addr, size, stack, tid });
+}
+
+/// Memory was handed out and is recorded as it is: by an exact process, or as a mapping.
+#[inline(never)]
+pub(crate) fn allocation(measure: u8, addr: u64, size: u64) {
+    let Some(process) = process::get() else { return };
+    let Some(_guard) = Guard::enter() else { return };
+    if ended(process) {
+        return;
+    }
+    let stack = stacks::current(process);
+    let tid = thread::this(process).tid.load(Relaxed);
+    send_one(process, Message::Allocation { measure, sampled: false, addr, size, stack, tid });
+}
+
+/// A block is about to be given back.
+#[inline(never)]
+pub(crate) fn free(addr: u64) {
+    let Some(process) = process::get() else { return };
+    let Some(_guard) = Guard::enter() else { return };
+    if ended(process) {
+        return;
+    }
+    let tid = thread::this(process).tid.load(Relaxed);
+    send_one(process, Message::Free { addr, tid });
+}
+
+/// A range is about to be unmapped.
+pub(crate) fn unmapped(addr: u64, size: u64) {
+    let Some(process) = process::get() else { return };
+    let Some(_guard) = Guard::enter() else { return };
+    if !ended(process) {
+        send_one(process, Message::Unmapped { addr, size });
+    }
+}
+
+#[inline]
+fn ended(process: &Process) -> bool {
+    let ended = process.session().state() == SessionState::Ended;
+    if ended {
+        process.become_dormant();
+    }
+    ended
+}
+
+/// Stacks cannot be read after all: the layout that was assumed does not hold.
+#[cold]
+pub(crate) fn refuse_stacks(process: &Process, why: &str) {
+    process.python_state().store(python::REFUSED, Relaxed);
+    say(process, why.as_bytes(), |texts| Message::NoStacks { texts });
+}

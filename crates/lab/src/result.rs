@@ -109,8 +109,27 @@ pub struct Trial {
     pub n_replaced: usize,
     /// Processor time that sampling used, in seconds.
     pub sampling_cpu_seconds: f64,
+    /// What the machine did meanwhile besides serving.
+    #[serde(default)]
+    pub disturbances: Disturbances,
     /// What was not seen.
     pub gaps: Vec<String>,
+}
+
+/// What happened on the machine during a trial that the plan did not ask for. What could not be read is
+/// absent.
+#[derive(Clone, Copy, PartialEq, Default, Serialize, Deserialize, Debug)]
+pub struct Disturbances {
+    /// Processor time that the hypervisor gave to others, in seconds (`steal` in /proc/stat).
+    pub stolen_cpu_seconds: Option<f64>,
+    /// Processor time that neither the service nor this runner used, in seconds.
+    pub others_cpu_seconds: Option<f64>,
+    /// The most of the service that was swapped out, in bytes.
+    pub swapped_bytes: Option<u64>,
+    /// How far somebody moved the wall clock, in seconds; negative is backward.
+    pub clock_step_seconds: Option<f64>,
+    /// How often the service ran into its memory limit.
+    pub n_limit_hits: Option<u64>,
 }
 
 /// The allocator of one process, and what is in force in it.
@@ -265,7 +284,7 @@ pub enum Measure {
     P99,
     /// Right answers per second: higher is better.
     Throughput,
-    /// Minor faults per right answer.
+    /// Minor faults per right answer; of the whole trial where nothing was sent.
     MinorFaults,
 }
 
@@ -302,9 +321,9 @@ pub struct Compared {
     pub median: f64,
     /// The ratio to the baseline, over trials of the same repetition.
     pub ratio: f64,
-    /// Its 95 % interval.
+    /// From here on, with 95 % certainty; the lowest ratio seen where trials are too few.
     pub low: f64,
-    /// Its 95 % interval.
+    /// Up to here; the highest ratio seen where trials are too few.
     pub high: f64,
     /// What may be said.
     pub verdict: Verdict,

@@ -1,0 +1,270 @@
+//! One process while it is recorded: what is drained from its ring, until it is written.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io::Write;
+
+use slackwater_base::{Pid, Tid};
+use slackwater_capture::transport::{Drained, Message, Ring, Slot, Texts};
+use slackwater_capture::{Allocation, Encoder, Ending, Generation, Measure, Record, Writer};
+use slackwater_procfs::{Process, Root, State};
+
+use crate::error::CollectError;
+
+/// A frame is written when it has so many bytes.
+const FRAME_BYTES: usize = 256 << 10;
+/// And when its first record is so old: what a kill of the collector may cost.
+const FRAME_NS: u64 = 500_000_000;
+/// Slots that are drained at once: the others shall not wait.
+const SLOTS_PER_TURN: u64 = 1 << 16;
+/// How often a process is looked at from outside.
+const LOOK_NS: u64 = 100_000_000;
+/// A full ring whose next slot does not become whole in this time has lost its writer.
+const STUCK_NS: u64 = 1_000_000_000;
+/// Most threads whose names are asked for.
+const THREADS_MAX: usize = 1 << 16;
+
+/// What is known of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Life {
+    Running,
+    Gone,
+}
+
+/// A process that is recorded.
+pub(crate) struct Recorded {
+    pub(crate) generation: Generation,
+    pub(crate) pid: u32,
+    pub(crate) ending: Option<Ending>,
+    parent: Option<Generation>,
+    sample_mean: u64,
+    process: Option<Process>,
+    encoder: Encoder,
+    first_ns: u64,
+    last_ns: u64,
+    looked_ns: u64,
+    resident_bytes: u64,
+    pub(crate) is_awaited: bool,
+    stuck_since_ns: Option<u64>,
+    threads: HashSet<u32>,
+    new_threads: Vec<u32>,
+    life: Life,
+    pub(crate) n_events: u64,
+    pub(crate) n_lost: u64,
+    pub(crate) degraded: bool,
+    pub(crate) no_stacks: Option<String>,
+}
+
+impl Recorded {
+    pub(crate) fn new(
+        generation: Generation,
+        pid: u32,
+        parent: Option<Generation>,
+        sample_mean: u64,
+    ) -> Self {
+        let process = i32::try_from(pid).ok().and_then(|pid| Root::host().process(Pid(pid)).ok());
+        let life = if process.is_some() { Life::Running } else { Life::Gone };
+        Self {
+            generation,
+            pid,
+            ending: None,
+            parent,
+            sample_mean,
+            process,
+            encoder: Encoder::default(),
+            first_ns: 0,
+            last_ns: 0,
+            looked_ns: 0,
+            resident_bytes: 0,
+            is_awaited: false,
+            stuck_since_ns: None,
+            threads: HashSet::new(),
+            new_threads: Vec::new(),
+            life,
+            n_events: 0,
+            n_lost: 0,
+            degraded: false,
+            no_stacks: None,
+        }
+    }
+
+    /// Drains the ring once; how many slots there were.
+    pub(crate) fn drain(&mut self, ring: Ring<'_>, now_ns: u64) -> u64 {
+        let before = ring.drained();
+        let mut at_is_due = true;
+        let stopped = ring.drain(SLOTS_PER_TURN, Message::n_more, |slot, rest| {
+            if at_is_due {
+                self.put(now_ns, &Record::At(now_ns));
+                at_is_due = false;
+            }
+            if let Some(message) = Message::decode(slot) {
+                self.take(now_ns, message, rest);
+            }
+        });
+        let n_lost = ring.take_lost();
+        if n_lost > 0 {
+            self.n_lost += n_lost;
+            self.put(now_ns, &Record::Lost(n_lost));
+        }
+        if ring.take_degraded() {
+            self.degraded = true;
+            self.put(now_ns, &Record::Degraded(self.sample_mean));
+        }
+        self.name_threads(now_ns);
+        self.unstick(ring, stopped, now_ns);
+        ring.drained().wrapping_sub(before)
+    }
+
+    /// Passes over a slot whose writer is dead, or was thrown out of its hook while the others wait.
+    fn unstick(&mut self, ring: Ring<'_>, stopped: Drained, now_ns: u64) {
+        let is_stuck = stopped == Drained::Unfinished && (self.life == Life::Gone || ring.is_full());
+        if !is_stuck {
+            self.stuck_since_ns = None;
+            return;
+        }
+        let since_ns = *self.stuck_since_ns.get_or_insert(now_ns);
+        if self.life == Life::Gone || (now_ns.saturating_sub(since_ns) > STUCK_NS && !self.is_stopped()) {
+            ring.skip();
+            self.stuck_since_ns = None;
+            self.n_lost += 1;
+            self.put(now_ns, &Record::Lost(1));
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let state = self.process.as_ref().and_then(|process| process.stat().ok()).map(|stat| stat.state);
+        matches!(state, Some(State::Stopped | State::Traced))
+    }
+
+    fn take(&mut self, now_ns: u64, message: Message, rest: &mut dyn Iterator<Item = Slot>) {
+        match message {
+            Message::Allocation { measure, sampled, addr, size, stack, tid } => {
+                self.n_events += 1;
+                self.meet(tid);
+                let measure = Measure::ALL[usize::from(measure).min(Measure::ALL.len() - 1)];
+                let allocation = Allocation { measure, sampled, addr, size, stack, tid };
+                self.encoder.put(&Record::Allocation(allocation));
+            }
+            Message::Free { addr, tid } => {
+                self.n_events += 1;
+                self.encoder.put(&Record::Free { addr, tid });
+            }
+            Message::Unmapped { addr, size } => {
+                self.n_events += 1;
+                self.encoder.put(&Record::Unmapped { addr, size });
+            }
+            Message::Stack { id, parent, location } => {
+                self.encoder.put(&Record::Stack { id, parent, location });
+            }
+            Message::Location { id, line, texts } => {
+                let (function, file) = both(texts, rest);
+                self.encoder.put(&Record::Location {
+                    id,
+                    line,
+                    function: function.into(),
+                    file: file.into(),
+                });
+            }
+            Message::Born { texts } => {
+                let (program, _) = both(texts, rest);
+                let born = Record::Born {
+                    pid: self.pid,
+                    parent: self.parent,
+                    sample_mean: self.sample_mean,
+                    program: program.into(),
+                };
+                self.put(now_ns, &born);
+            }
+            Message::NoStacks { texts } => {
+                let (why, _) = both(texts, rest);
+                self.put(now_ns, &Record::NoStacks(Cow::Borrowed(&why)));
+                self.no_stacks = Some(why);
+            }
+        }
+    }
+
+    fn meet(&mut self, tid: u32) {
+        if !self.threads.contains(&tid) && self.threads.len() < THREADS_MAX {
+            self.threads.insert(tid);
+            self.new_threads.push(tid);
+        }
+    }
+
+    fn name_threads(&mut self, now_ns: u64) {
+        for tid in std::mem::take(&mut self.new_threads) {
+            let name = i32::try_from(tid)
+                .ok()
+                .and_then(|tid| Some(self.process.as_ref()?.task_status(Tid(tid)).ok()?.name));
+            if let Some(name) = name {
+                self.put(now_ns, &Record::Thread { tid, name: name.into() });
+            }
+        }
+    }
+
+    /// Looks at the process from outside, now and then.
+    pub(crate) fn look(&mut self, now_ns: u64) -> Life {
+        if now_ns.saturating_sub(self.looked_ns) >= LOOK_NS && self.life == Life::Running {
+            self.looked_ns = now_ns;
+            let process = self.process.as_ref().filter(|process| process.is_same());
+            match process.and_then(|process| process.status().ok()) {
+                Some(status) if status.state != Some(State::Zombie) => {
+                    let resident_bytes = status.rss_bytes.unwrap_or(0);
+                    if resident_bytes != self.resident_bytes {
+                        self.resident_bytes = resident_bytes;
+                        self.put(now_ns, &Record::At(now_ns));
+                        self.put(now_ns, &Record::Resident(resident_bytes));
+                    }
+                }
+                // Its parent, which we are, will tell how it ended.
+                Some(_) if self.is_awaited => {}
+                _ => self.life = Life::Gone,
+            }
+        }
+        self.life
+    }
+
+    /// It writes to this ring no more.
+    pub(crate) fn replaced(&mut self) {
+        self.life = Life::Gone;
+    }
+
+    /// Notes how it ended.
+    pub(crate) fn end(&mut self, ending: Ending, now_ns: u64) {
+        self.put(now_ns, &Record::At(now_ns));
+        let ending = self.ending.unwrap_or(ending);
+        self.put(now_ns, &Record::Ended(ending));
+    }
+
+    fn put(&mut self, now_ns: u64, record: &Record<'_>) {
+        if self.encoder.n_records() == 0 {
+            self.first_ns = now_ns;
+        }
+        self.last_ns = now_ns;
+        self.encoder.put(record);
+    }
+
+    /// Writes what is due.
+    pub(crate) fn write<W: Write>(
+        &mut self,
+        writer: &mut Writer<W>,
+        now_ns: u64,
+    ) -> Result<(), CollectError> {
+        let is_due = self.encoder.bytes().len() >= FRAME_BYTES
+            || (self.encoder.n_records() > 0 && now_ns.saturating_sub(self.first_ns) >= FRAME_NS);
+        if is_due { self.flush(writer) } else { Ok(()) }
+    }
+
+    /// Writes everything.
+    pub(crate) fn flush<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), CollectError> {
+        writer
+            .records(self.generation, self.first_ns, self.last_ns, &mut self.encoder)
+            .map_err(CollectError::Write)
+    }
+}
+
+/// The two texts in the slots that follow; what is no UTF-8 is replaced.
+fn both(texts: Texts, rest: &mut dyn Iterator<Item = Slot>) -> (String, String) {
+    let bytes: Vec<u8> = rest.flatten().flat_map(u64::to_le_bytes).take(texts.bytes()).collect();
+    let (first, second) = bytes.split_at(usize::from(texts.first_bytes).min(bytes.len()));
+    (String::from_utf8_lossy(first).into_owned(), String::from_utf8_lossy(second).into_owned())
+}

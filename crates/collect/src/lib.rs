@@ -1,0 +1,21 @@
+//! The collector: owns the memory that agents write to, drains it, and writes the capture.
+//!
+//! ```text
+//! SharedMemory ── ring per process ─▶ Generation ─▶ frames ─▶ capture
+//! ```
+//!
+//! Invariants: a process that is recorded never waits for a file: rings are drained whatever becomes of
+//! the capture. When the capture cannot be written any more, recording ends and the processes live on.
+//! What a ring holds was written by somebody else, and is bounded before it is believed.
+//!
+//! Must never know: how allocations are hooked, what a stack means, what a report looks like.
+
+mod collector;
+mod error;
+mod generation;
+mod memory;
+mod sys;
+
+pub use collector::{Collector, Options, Summary, Turn};
+pub use error::CollectError;
+pub use memory::SharedMemory;

@@ -1,0 +1,42 @@
+//! The memory that is shared with the recorded processes, and how they find it.
+
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+
+use slackwater_capture::transport::{Session, Settings};
+
+use crate::error::CollectError;
+use crate::sys::Shared;
+
+/// A session in memory of its own.
+#[derive(Debug)]
+pub struct SharedMemory {
+    shared: Shared,
+}
+
+impl SharedMemory {
+    /// Makes a session.
+    ///
+    /// # Errors
+    /// When the kernel does not allow it.
+    pub fn new(settings: &Settings) -> Result<Self, CollectError> {
+        let shared = Shared::new(Session::words(settings)).map_err(CollectError::Share)?;
+        Session::create(shared.words(), settings).map_err(|_| CollectError::Layout)?;
+        Ok(Self { shared })
+    }
+
+    /// The session.
+    ///
+    /// # Errors
+    /// When one of the processes has destroyed it.
+    pub fn session(&self) -> Result<Session<'_>, CollectError> {
+        Session::open(self.shared.words()).map_err(|_| CollectError::Layout)
+    }
+
+    /// The path under which a process of the same user opens it: `SLACKWATER_RECORD`. It is good as long
+    /// as this process lives.
+    pub fn path(&self) -> PathBuf {
+        let own = rustix::process::getpid().as_raw_nonzero();
+        PathBuf::from(format!("/proc/{own}/fd/{}", self.shared.file().as_raw_fd()))
+    }
+}

@@ -5,6 +5,7 @@
 mod allocator;
 mod columns;
 pub mod json;
+pub mod lab;
 pub mod table;
 mod text;
 pub mod trim;

@@ -72,7 +72,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 
 fn acts_on_terminal(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -86,6 +87,7 @@ mod tests {
         assert_eq!(visible("a\nb"), "a\\u{a}b");
         assert_eq!(visible("safe\u{202e}gpj.exe"), "safe\\u{202e}gpj.exe");
         assert_eq!(visible("\u{9b}31m"), "\\u{9b}31m");
+        assert_eq!(visible("\u{61c}a\u{ad}\u{e0041}"), "\\u{61c}a\\u{ad}\\u{e0041}");
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! The table and the page of an experiment.
+
+mod experiment;
+mod table;

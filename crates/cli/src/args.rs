@@ -1,5 +1,7 @@
 //! The command line: verbs, flags and the manual that `--help` prints.
 
+mod lab;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use slackwater_tune::presets::Pymalloc;
 use slackwater_tune::recipes::Place;
 use slackwater_tune::{Allocator, Choice, Distribution};
 
+pub(crate) use self::lab::{LabArgs, LabKeeperArgs, LabRunArgs, LabVerb};
 use crate::duration;
 
 /// Why does a Python service hold its memory, and how to get it back.
@@ -44,7 +47,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 a threshold you set was crossed; 2 usage; 3 no permission;\n\
-    4 target gone or unsupported; 6 a bug of slackwater. `run` ends as its command does.";
+    4 target gone or unsupported; 6 a bug of slackwater; 130 stopped by Ctrl-C.\n\
+    `run` ends as its command does.";
 
 /// When to use colour.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +82,12 @@ pub(crate) enum Verb {
     #[command(long_about = crate::verbs::doctor::MANUAL)]
     /// Say which rights and kernel features are there for a process, and how to get the missing ones
     Doctor(DoctorArgs),
+    #[command(long_about = crate::verbs::lab::MANUAL)]
+    /// Load-test a service under several allocators, settings or servers
+    Lab(LabArgs),
+    /// Look after a service that `lab` has started
+    #[command(hide = true)]
+    LabKeeper(LabKeeperArgs),
     /// Print completions for a shell
     #[command(hide = true)]
     Completions {

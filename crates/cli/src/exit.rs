@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Target = 4,
     /// A bug of ours.
     Bug = 6,
+    /// Ctrl-C, before everything was done.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -45,6 +45,8 @@ fn run(verb: &Verb, printer: &Printer) -> Result<Exit, Failure> {
         Verb::Run(args) => verbs::run::run(args, printer),
         Verb::Verify(args) => verbs::verify::run(args, printer),
         Verb::Doctor(args) => verbs::doctor::run(args, printer),
+        Verb::Lab(args) => verbs::lab::run(args, printer),
+        Verb::LabKeeper(args) => verbs::lab::keep(args),
         Verb::Completions { shell } => verbs::completions::run(*shell, printer),
         Verb::Man { directory } => verbs::man::run(directory),
     }

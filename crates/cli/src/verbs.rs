@@ -11,6 +11,7 @@ pub(crate) mod completions;
 pub(crate) mod diagnose;
 pub(crate) mod doctor;
 mod jemalloc;
+pub(crate) mod lab;
 mod look;
 pub(crate) mod man;
 pub(crate) mod run;

@@ -20,7 +20,7 @@ pub use parse::maps::{MapsError, parse_line as parse_maps_line, read as read_map
 pub use parse::mounts::{Filesystem, Mount, Mounts};
 pub use parse::pagemap::Entry;
 pub use parse::smaps::{SmapsReader, Usage, VmFlags};
-pub use parse::stat::{Stat, State};
+pub use parse::stat::{Collected, Stat, State};
 pub use parse::status::Status;
 pub use parse::syscall::Syscall;
 pub use process::{Namespace, Process};

@@ -136,7 +136,12 @@ fn enter(root: &Root, member: &Member, serving: &mut Serving, args: &VerifyArgs,
     }
 }
 
-fn process(root: &Root, member: &Member, surroundings: &Surroundings) -> Result<Serving, RemoteError> {
+/// One process.
+pub(super) fn process(
+    root: &Root,
+    member: &Member,
+    surroundings: &Surroundings,
+) -> Result<Serving, RemoteError> {
     let live = Live::open(root, member.pid)?;
     if live.process().start_ticks() != member.start_ticks {
         return Err(ProcError::Gone { pid: member.pid }.into());

@@ -36,6 +36,19 @@ impl State {
     }
 }
 
+/// What the children of a process used that have ended and that it has waited for, their own included.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Collected {
+    /// Page faults served without I/O (11).
+    pub minor_faults: u64,
+    /// Page faults that waited for I/O (13).
+    pub major_faults: u64,
+    /// CPU time in user mode, clock ticks (16).
+    pub user_ticks: u64,
+    /// CPU time in the kernel, clock ticks (17).
+    pub system_ticks: u64,
+}
+
 /// The fields of stat that are used. Numbers in brackets are those of proc_pid_stat(5).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stat {
@@ -55,6 +68,8 @@ pub struct Stat {
     pub user_ticks: u64,
     /// CPU time in the kernel, clock ticks (15).
     pub system_ticks: u64,
+    /// What the children that it has collected used.
+    pub collected: Collected,
     /// Threads (20).
     pub threads: u64,
     /// When the process started, clock ticks after boot (22).
@@ -88,6 +103,12 @@ impl Stat {
             major_faults: number(12)?,
             user_ticks: number(14)?,
             system_ticks: number(15)?,
+            collected: Collected {
+                minor_faults: number(11)?,
+                major_faults: number(13)?,
+                user_ticks: number(16)?,
+                system_ticks: number(17)?,
+            },
             threads: number(20)?,
             start_ticks: number(22)?,
             start_stack: number(28).unwrap_or(0),
@@ -106,11 +127,13 @@ mod tests {
 
     #[test]
     fn names_with_parentheses_and_line_feeds() {
-        let tail = "S 12 12 12 0 -1 4194304 101 0 3 0 7 8 0 0 20 0 5 0 9876 1 2 3 4 5 140000 0";
+        let tail = "S 12 12 12 0 -1 4194304 101 21 3 1 7 8 30 40 20 0 5 0 9876 1 2 3 4 5 140000 0";
         let stat = Stat::parse(format!("42 (a) R 1 (\n) {tail}").as_bytes()).unwrap();
         assert_eq!(stat.comm, "a) R 1 (\n");
         assert_eq!((stat.state, stat.ppid, stat.minor_faults), (State::Sleeping, 12, 101));
         assert_eq!((stat.major_faults, stat.user_ticks, stat.system_ticks), (3, 7, 8));
+        let collected = Collected { minor_faults: 21, major_faults: 1, user_ticks: 30, system_ticks: 40 };
+        assert_eq!(stat.collected, collected);
         assert_eq!((stat.threads, stat.start_ticks, stat.start_stack), (5, 9876, 140_000));
         assert!(!stat.is_kernel_thread());
     }

@@ -15,12 +15,13 @@ say = @printf '\n== %s\n' "$(1)"
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-build: library ## the release binary and the allocator library beside it, in target/release
+build: library ## the release binary, and beside it what it loads into services, in target/release
 	cargo build --release --package slackwater
-	install -m 755 $(TARGET)/library/libslackwater_alloc.so $(TARGET)/release/
+	install -m 755 $(TARGET)/library/libslackwater_alloc.so $(TARGET)/library/libslackwater_agent.so $(TARGET)/release/
 
-library: ## the allocator library, target/library/libslackwater_alloc.so (its profile links no Rust runtime)
+library: ## what is loaded into services, target/library/libslackwater_*.so (the profile links no Rust runtime)
 	cargo build --profile library --package slackwater-allocator
+	cargo build --profile library --package slackwater-agent
 
 demo: ## a real service that keeps its memory, diagnosed and trimmed (about 3 minutes)
 	@$(PYTHON) demo/run.py

@@ -24,8 +24,8 @@ pub enum TestkitError {
         /// The compiler's own words.
         diagnostics: String,
     },
-    /// The allocator library has not been built.
-    #[error("there is no {path}; build it: cargo build --profile library -p slackwater-allocator")]
+    /// A library of ours has not been built.
+    #[error("there is no {path}; build it: make library")]
     NoLibrary {
         /// Where it should be.
         path: PathBuf,

@@ -43,10 +43,12 @@ const CRATES: &[Crate] = &[
     on(3, "python", &["base", "memory", "layout"]),
     // What an allocator can be told is stated once, in `tune`.
     on(3, "diagnose", &["base", "memory", "procfs", "capture", "heap", "python", "tune"]),
+    // What a capture comes to, by stack.
+    on(3, "profile", &["base", "capture"]),
     // Which malloc a service should run on, and how to start it so.
     on(3, "tune", &["base"]),
     // A diagnosis holds the heaps it was made from, and tables show their arenas.
-    on(4, "report", &["base", "capture", "heap", "diagnose", "tune", "lab"]),
+    on(4, "report", &["base", "capture", "profile", "heap", "diagnose", "tune", "lab"]),
     on(4, "tui", &["base", "diagnose", "report"]),
     // Plans name allocators and settings as `tune` knows them.
     on(4, "lab", &["base", "procfs", "capture", "diagnose", "tune"]),
@@ -55,7 +57,7 @@ const CRATES: &[Crate] = &[
         "cli",
         &[
             "base", "memory", "procfs", "layout", "capture", "control", "remote", "inject", "collect",
-            "heap", "python", "diagnose", "tune", "report", "tui", "lab",
+            "heap", "python", "profile", "diagnose", "tune", "report", "tui", "lab",
         ],
     ),
     Crate { name: "testkit", floor: None, may_link: &["base", "memory", "procfs"], packages: None },

@@ -1,0 +1,68 @@
+//! Stacks of all processes as one tree: the same calls are the same stack, whichever process made them.
+
+use std::collections::HashMap;
+
+/// A line of code in a stack.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Frame {
+    /// The function.
+    pub function: String,
+    /// The file.
+    pub file: String,
+    /// The line, 0 if not known.
+    pub line: u32,
+}
+
+/// A stack. The empty one is 0: no Python was running.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct StackId(pub u32);
+
+/// The tree.
+#[derive(Clone, Debug, Default)]
+pub struct Stacks {
+    frames: Vec<Frame>,
+    frame_ids: HashMap<Frame, u32>,
+    /// Parent and frame of each stack but the empty one.
+    nodes: Vec<(StackId, u32)>,
+    node_ids: HashMap<(StackId, u32), StackId>,
+}
+
+impl Stacks {
+    /// The stack `parent` with `frame` on top.
+    pub(crate) fn on_top_of(&mut self, parent: StackId, frame: &Frame) -> StackId {
+        let frame = match self.frame_ids.get(frame) {
+            Some(&id) => id,
+            None => {
+                let id = self.frames.len() as u32;
+                self.frames.push(frame.clone());
+                self.frame_ids.insert(frame.clone(), id);
+                id
+            }
+        };
+        let nodes = &mut self.nodes;
+        *self.node_ids.entry((parent, frame)).or_insert_with(|| {
+            nodes.push((parent, frame));
+            StackId(nodes.len() as u32)
+        })
+    }
+
+    /// The frames of a stack, innermost first.
+    pub fn frames(&self, stack: StackId) -> impl Iterator<Item = &Frame> {
+        let mut at = stack;
+        std::iter::from_fn(move || {
+            let (parent, frame) = *self.nodes.get((at.0 as usize).checked_sub(1)?)?;
+            at = parent;
+            self.frames.get(frame as usize)
+        })
+    }
+
+    /// Distinct stacks, the empty one aside.
+    pub const fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is none but the empty one.
+    pub const fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+}

@@ -8,7 +8,7 @@
 //! Invariant: what the parent's threads were doing to our state at that moment does not matter in the
 //! child: the governor's state is on its own stack, and the block is opened again.
 
-use crate::{block, governor, mallctl, sys};
+use crate::{block, governor, mallctl, objects, sys};
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -22,13 +22,12 @@ pub(crate) fn has_forked() -> bool {
 
 /// From now on.
 pub(crate) fn watch() {
-    sys::at_fork(nothing, nothing, in_child);
+    sys::at_fork(objects::hold, objects::release, in_child);
 }
-
-extern "C" fn nothing() {}
 
 extern "C" fn in_child() {
     FORKED.store(true, Relaxed);
+    objects::release();
     block::after_fork();
     // jemalloc forgets at fork that it had background threads. Who asked for them wants them here too.
     if mallctl::names::OPT_BACKGROUND_THREAD.read() == Some(1)

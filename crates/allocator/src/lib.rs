@@ -44,6 +44,7 @@ mod governor;
 mod limit;
 mod mallctl;
 mod memory_info;
+mod objects;
 mod options;
 mod policy;
 mod preload;

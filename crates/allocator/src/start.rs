@@ -4,7 +4,7 @@
 #![allow(unsafe_code)] // the table of constructors
 
 use crate::mallctl::names;
-use crate::{block, fork, governor, options, preload, program, statistics, sys};
+use crate::{block, fork, governor, objects, options, preload, program, statistics, sys};
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -29,6 +29,7 @@ extern "C" fn start() {
     let embeds_python = program::embeds_python();
     if embeds_python {
         preload::take_out();
+        objects::install();
     }
     match switch() {
         Switch::Off => {

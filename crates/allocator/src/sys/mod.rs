@@ -7,6 +7,7 @@
 mod clocks;
 mod exec;
 mod file;
+mod memory;
 mod thread;
 
 pub(crate) use clocks::{minor_faults, monotonic_ns, process_cpu_ns, thread_cpu_ns};
@@ -15,7 +16,8 @@ pub(crate) use exec::{
     remove_from_environment,
 };
 pub(crate) use file::{File, each_in_path, executable, is_own_executable, read_file, write_error};
-pub(crate) use thread::{at_fork, leave_descriptors, name_thread, sleep_ms, spawn};
+pub(crate) use memory::{give_back, make_usable, reserve};
+pub(crate) use thread::{at_fork, leave_descriptors, let_others_run, name_thread, sleep_ms, spawn};
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 

@@ -24,6 +24,12 @@ pub(crate) fn sleep_ms(milliseconds: u64) {
     };
 }
 
+/// Gives the processor to another thread, if one waits for it.
+pub(crate) fn let_others_run() {
+    // SAFETY: no precondition.
+    unsafe { libc::syscall(libc::SYS_sched_yield) };
+}
+
 /// Starts a detached thread with a small stack that no signal of the process ever reaches.
 pub(crate) fn spawn(run: extern "C" fn(*mut c_void) -> *mut c_void) -> bool {
     let mut all = MaybeUninit::<libc::sigset_t>::zeroed();

@@ -11,6 +11,7 @@ mod dlopen;
 mod fork_storms;
 mod huge_pages;
 mod limits;
+mod objects;
 mod other_preloads;
 mod own_cost;
 mod preload;

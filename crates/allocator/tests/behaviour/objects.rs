@@ -1,0 +1,139 @@
+//! Python's small objects in our pools: in which interpreters, and that they bear what Python does.
+
+use slackwater_testkit::{Interpreter, Program, interpreters};
+
+use crate::preload::{output, under};
+
+/// Says whether a small object lies in the pools: below addresses that are reserved by the gigabyte.
+const WHERE: &str = r#"
+def is_ours():
+    at = id(object())
+    maps = [line.split()[:2] for line in open("/proc/self/maps")]
+    edge = 0
+    for span, access in maps:
+        start, end = (int(address, 16) for address in span.split("-"))
+        if start <= at < end or start == edge and access == "rw-p":
+            edge = end
+        elif start == edge and access == "---p":
+            return end - start > 8 << 30
+"#;
+
+/// Interpreters with a GIL.
+fn with_pools() -> impl Iterator<Item = &'static Interpreter> {
+    interpreters().iter().filter(|one| one.is_plain())
+}
+
+fn run(python: &Interpreter, source: &str, variables: &[(&str, &str)]) -> String {
+    let program = under(&Program::python(python, "objects", &format!("{WHERE}{source}")).unwrap());
+    let mut command = program.to_command();
+    command.env_remove("PYTHONMALLOC").envs(variables.iter().copied());
+    let (text, diagnostics, code) = output(&mut command);
+    assert_eq!(code, Some(0), "{}: {text}{diagnostics}", python.path().display());
+    text.trim().to_owned()
+}
+
+#[test]
+fn every_interpreter_with_a_gil_gets_them() {
+    for python in with_pools() {
+        assert_eq!(run(python, "print(is_ours())", &[]), "True", "{}", python.path().display());
+    }
+}
+
+#[test]
+fn who_chooses_an_allocator_gets_that_one() {
+    for python in with_pools() {
+        for choice in ["malloc", "pymalloc", "debug"] {
+            let said = run(python, "print(is_ours())", &[("PYTHONMALLOC", choice)]);
+            assert_ne!(said, "True", "{choice}, {}", python.path().display());
+        }
+    }
+    let python = with_pools().next().unwrap();
+    let moved = [("MALLOC_CONF", "cache_oblivious:true")];
+    assert_ne!(run(python, "print(is_ours())", &moved), "True", "blocks do not lie where they must");
+}
+
+#[test]
+fn others_are_left_alone() {
+    for python in interpreters().iter().filter(|one| one.root().is_none() && !one.is_plain()) {
+        assert_ne!(run(python, "print(is_ours())", &[]), "True", "{}", python.path().display());
+    }
+}
+
+#[test]
+fn survivors_do_not_pin_what_was_freed_around_them() {
+    const SOURCE: &str = r#"
+import gc, time
+objects = [(index, str(index), [index]) for index in range(200_000)]
+kept = objects[::1000]
+del objects
+gc.collect()
+time.sleep(1.5)
+print(is_ours(), sum(int(line.split()[1]) for line in open("/proc/self/smaps_rollup") if line.startswith("Rss")))
+"#;
+    for python in with_pools() {
+        let said = run(python, SOURCE, &[]);
+        let kilobytes: u64 = said.strip_prefix("True ").unwrap_or_else(|| panic!("{said}")).parse().unwrap();
+        assert!(kilobytes < 35_000, "{kilobytes} KB, {}", python.path().display());
+    }
+}
+
+#[test]
+fn interpreters_with_a_gil_each_allocate_at_the_same_time() {
+    const SOURCE: &str = r#"
+import sys, threading
+if sys.version_info < (3, 12):
+    print("ours True"); sys.exit()
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+work = '''
+for turn in range(60):
+    rows = [{"n": n, "s": str(n) * 3, "t": (n, [n])} for n in range(2000)]
+    assert all(row["s"] == str(row["n"]) * 3 and row["t"][1][0] == row["n"] for row in rows)
+'''
+failed = []
+def beside():
+    one = interpreters.create()
+    try:
+        said = interpreters.run_string(one, work)
+        if said: failed.append(said)
+    except Exception as error:
+        failed.append(error)
+    interpreters.destroy(one)
+threads = [threading.Thread(target=beside) for _ in range(4)]
+for thread in threads: thread.start()
+exec(work)
+for thread in threads: thread.join()
+print("ours", is_ours(), *failed)
+"#;
+    for python in with_pools() {
+        assert_eq!(run(python, SOURCE, &[]), "ours True", "{}", python.path().display());
+    }
+}
+
+#[test]
+fn fault_18_children_forked_under_threads_go_on_in_them() {
+    const SOURCE: &str = r#"
+import os, threading
+done = threading.Event()
+def churn():
+    while not done.is_set():
+        [{"n": n, "s": str(n)} for n in range(500)]
+threads = [threading.Thread(target=churn, daemon=True) for _ in range(8)]
+for thread in threads: thread.start()
+well = 0
+for turn in range(20):
+    child = os.fork()
+    if child == 0:
+        rows = [{"n": n, "s": str(n)} for n in range(5000)]
+        os._exit(0 if is_ours() and all(row["s"] == str(row["n"]) for row in rows) else 1)
+    well += os.waitpid(child, 0)[1] == 0
+done.set()
+for thread in threads: thread.join()
+print(well)
+"#;
+    for python in with_pools() {
+        assert_eq!(run(python, SOURCE, &[]), "20", "{}", python.path().display());
+    }
+}

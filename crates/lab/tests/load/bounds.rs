@@ -7,7 +7,7 @@ use std::time::Duration;
 use slackwater_lab::load::LoadError;
 use slackwater_lab::plan::{Http, Load, Request};
 
-use crate::loads::{closed, get, http, open, run, try_run};
+use crate::loads::{closed, get, histogram, http, open, run, try_run};
 use crate::server::{Server, ok, request};
 
 /// Peak memory of this process so far, in bytes.
@@ -96,13 +96,9 @@ fn what_is_sent_by_others_is_not_sent_here() {
 
 #[test]
 fn the_histogram_is_whole() {
-    use base64::Engine as _;
-    use hdrhistogram::serialization::Deserializer;
-
     let server = Server::answering(|_| ok("x"));
     let answers = run(&closed(4, 200, http(get("/"))), server.port);
-    let bytes = base64::engine::general_purpose::STANDARD.decode(&answers.latency_us_hdr).unwrap();
-    let histogram = Deserializer::new().deserialize::<u64, _>(&mut bytes.as_slice()).unwrap();
+    let histogram = histogram(&answers);
     assert_eq!(histogram.len(), answers.n_right);
     assert_eq!(histogram.max() as f64 / 1e6, answers.latency.max);
 }

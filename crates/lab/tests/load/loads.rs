@@ -3,6 +3,9 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use base64::Engine as _;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
 use slackwater_lab::load::{self, LoadError, Loaded};
 use slackwater_lab::plan::{Http, Load, Request, Step};
 use slackwater_lab::result::Answers;
@@ -42,4 +45,10 @@ pub(crate) fn run(load: &Load, port: u16) -> Answers {
     let n_ended = answers.n_right + answers.n_wrong + answers.n_timeouts + answers.n_failed;
     assert_eq!(answers.n_due, n_ended, "{answers:?}");
     answers
+}
+
+/// The latencies, in microseconds.
+pub(crate) fn histogram(answers: &Answers) -> Histogram<u64> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(&answers.latency_us_hdr).unwrap();
+    Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap()
 }

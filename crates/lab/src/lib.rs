@@ -1,6 +1,7 @@
 //! Experiments on the memory of a service: several arms, the same load, one clock, an honest comparison.
 //!
 //! ```text
+//! compare    what the trials say: every arm against the first, the front, the arm to take
 //! keeper     starting a program so that nothing of it outlives us
 //! load       requests over HTTP, sent on time, every answer checked and timed
 //! measure    the numbers that arms are compared by
@@ -10,7 +11,9 @@
 //! run        the whole experiment: turns in random order, saved after each, gone on with
 //! sample     memory over time, from outside
 //! service    started on a free port, ready, its last words at hand
+//! stats      how sure a ratio is
 //! trial      one start of the service under one arm
+//! warnings   what makes a measurement doubtful
 //! ```
 //!
 //! Invariant: every arm gets the same requests in the same order; every number comes from outside the
@@ -18,6 +21,7 @@
 //!
 //! Must never know: how a heap is walked, how a process is read, terminals, HTML.
 
+pub mod compare;
 pub mod keeper;
 pub mod load;
 pub mod measure;
@@ -27,5 +31,7 @@ pub mod result;
 pub mod run;
 mod sample;
 mod service;
+pub mod stats;
 pub mod surroundings;
 mod trial;
+pub mod warnings;

@@ -7,7 +7,7 @@
 mod front;
 mod recommend;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 mod values;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,9 @@
 //! Experiments on the memory of a service: several arms, the same load, one clock, an honest comparison.
 //!
 //! ```text
+//! check      limits: kept or crossed
 //! compare    what the trials say: every arm against the first, the front, the arm to take
+//! init       a plan to begin with
 //! keeper     starting a program so that nothing of it outlives us
 //! load       requests over HTTP, sent on time, every answer checked and timed
 //! measure    the numbers that arms are compared by
@@ -21,7 +23,9 @@
 //!
 //! Must never know: how a heap is walked, how a process is read, terminals, HTML.
 
+pub mod check;
 pub mod compare;
+pub mod init;
 pub mod keeper;
 pub mod load;
 pub mod measure;

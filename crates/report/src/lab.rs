@@ -8,15 +8,28 @@
 //!   tides      live memory against RSS over time, arm by arm
 //!   fronts     memory against what it costs
 //!   tails      latency by quantile
+//!   rows       the table that can be sorted
+//!   series     the data of the chart that can be looked into
 //!   lines      what to type to have the recommended arm
 //! ```
 //!
 //! Invariant: names, logs and plans are whatever somebody wrote: they are shown, and never act.
 
 mod arms;
+mod axis;
+mod fronts;
 mod headline;
 mod lines;
+mod page;
+mod places;
+mod rows;
+mod series;
+mod svg;
 mod table;
+mod tails;
+mod thinned;
+mod tides;
 mod words;
 
+pub use page::page;
 pub use table::table;

@@ -169,7 +169,11 @@ fn doubts(experiment: &Experiment, style: Style) -> String {
 
 /// The recommended arm, why, and what to type for it.
 fn choice(experiment: &Experiment, all: &[Arm<'_>], style: Style) -> String {
-    let mut out = format!("{}\n", style.strong(&wrapped(&headline(experiment), 0)));
+    let headline = headline(experiment);
+    let mut out = format!("{}\n", style.strong(&wrapped(&headline.title, 0)));
+    if !headline.details.is_empty() {
+        out.push_str(&format!("  {}\n", wrapped(&headline.details, 2)));
+    }
     let recommended = experiment.comparison.as_ref().and_then(|comparison| comparison.recommended.as_ref());
     let Some(recommended) = recommended else { return out };
     let objective = format!("objective: {}", visible(&recommended.objective));

@@ -9,17 +9,29 @@ use slackwater_lab::result::{Compared, Experiment, LoadModel, Measure, Verdict};
 use super::arms::is_per_answer;
 use crate::visible;
 
-/// The measures in the order in which they are shown.
-pub(super) const MEASURES: [Measure; 8] = [
-    Measure::PeakRss,
-    Measure::IdleRss,
-    Measure::IdlePss,
-    Measure::Cpu,
-    Measure::P50,
-    Measure::P99,
-    Measure::Throughput,
-    Measure::MinorFaults,
-];
+/// The measures of an experiment in the order in which they are shown. Of an open load the answers per
+/// second are what was asked for, unless an arm fell behind.
+pub(super) fn measures(experiment: &Experiment) -> Vec<Measure> {
+    let all = [
+        Measure::PeakRss,
+        Measure::IdleRss,
+        Measure::IdlePss,
+        Measure::Cpu,
+        Measure::P50,
+        Measure::P99,
+        Measure::Throughput,
+        Measure::MinorFaults,
+    ];
+    let arms = || experiment.comparison.iter().flat_map(|comparison| &comparison.arms);
+    let is_told = |measure: &Measure| {
+        *measure != Measure::Throughput
+            || experiment.model != LoadModel::Open
+            || arms()
+                .filter_map(|arm| arm.measures.get(measure))
+                .any(|compared| matches!(compared.verdict, Verdict::Better | Verdict::Worse))
+    };
+    all.into_iter().filter(is_told).collect()
+}
 
 /// A measure's name, as the text of a sentence has it.
 pub(super) const fn name(measure: Measure, per_answer: bool) -> &'static str {
@@ -196,7 +208,7 @@ pub(super) fn short(name: &str, most: usize) -> String {
 
 /// By how much a measure differs from the baseline's: `62 % less (58 to 66 %)`.
 pub(super) fn difference(compared: &Compared, less: &str, more: &str) -> String {
-    let percent = |ratio: f64| format!("{:.0}", (100.0 * (ratio - 1.0).abs()).round());
+    let percent = percent_of;
     let (word, from, to) = if compared.ratio < 1.0 {
         (less, compared.high, compared.low)
     } else {
@@ -212,9 +224,16 @@ pub(super) fn difference(compared: &Compared, less: &str, more: &str) -> String 
     let interval = match (has_interval(compared), same_side) {
         (false, _) => String::new(),
         (true, true) => format!(" ({} to {} %)", percent(from), percent(to)),
-        (true, false) => format!(", {} % less to {} % more", percent(compared.low), percent(compared.high)),
+        (true, false) => {
+            format!(" ({} % {less} to {} % {more})", percent(compared.low), percent(compared.high))
+        }
     };
     format!("{} % {word}{interval}", percent(compared.ratio))
+}
+
+/// By how many percent a ratio is off 1.
+pub(super) fn percent_of(ratio: f64) -> String {
+    format!("{:.0}", (100.0 * (ratio - 1.0).abs()).round())
 }
 
 /// Every measure of an arm by what is said of it, worst news last.
@@ -223,11 +242,13 @@ pub(super) fn by_verdict(
     measure: impl Fn(Measure) -> Option<Compared>,
 ) -> Vec<(Verdict, Vec<String>)> {
     let per_answer = is_per_answer(experiment);
+    let measures = measures(experiment);
     [Verdict::Better, Verdict::Worse, Verdict::NoDifferenceSeen, Verdict::TooFew]
         .into_iter()
         .filter_map(|wanted| {
-            let items: Vec<String> = MEASURES
-                .into_iter()
+            let items: Vec<String> = measures
+                .iter()
+                .copied()
                 .filter_map(|one| Some((one, measure(one)?)))
                 .filter(|(_, compared)| compared.verdict == wanted)
                 .map(|(one, compared)| match wanted {
@@ -268,7 +289,7 @@ mod tests {
         let check = |of: Compared, expected: &str| assert_eq!(difference(&of, "less", "more"), expected);
         check(compared(0.38, 0.34, 0.42, Verdict::Better), "62 % less (58 to 66 %)");
         check(compared(1.07, 1.05, 1.09, Verdict::Worse), "7 % more (5 to 9 %)");
-        check(compared(1.02, 0.98, 1.06, Verdict::NoDifferenceSeen), "2 % more, 2 % less to 6 % more");
+        check(compared(1.02, 0.98, 1.06, Verdict::NoDifferenceSeen), "2 % more (2 % less to 6 % more)");
         check(compared(2.5, 2.3, 2.7, Verdict::Worse), "2.50 times as much (2.30 to 2.70)");
         check(compared(0.5, 0.5, 0.5, Verdict::TooFew), "50 % less");
     }

@@ -1,4 +1,6 @@
 //! The table and the page of an experiment.
 
+mod browser;
 mod experiment;
+mod page;
 mod table;

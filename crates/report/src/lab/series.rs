@@ -1,0 +1,112 @@
+//! The data of the chart that can be looked into: every trial's memory over time as a block of JSON that is
+//! parsed only when it is shown.
+//!
+//! Invariant: nothing in a block can end it: the JSON has no `<`.
+
+use serde_json::json;
+use slackwater_lab::result::{Experiment, Trial};
+
+use super::arms::Arm;
+use super::thinned::kept;
+use super::tides::{live_bytes, zero};
+use crate::visible;
+
+/// Samples of all trials together that a page carries.
+const MOST_SAMPLES: usize = 200_000;
+
+/// One trial.
+pub(super) struct Series {
+    /// The arm's place in the plan, and its name.
+    pub(super) arm: usize,
+    pub(super) name: String,
+    /// Whether it stands for its arm.
+    pub(super) is_typical: bool,
+    pub(super) json: String,
+}
+
+/// Stretches that each of `n_trials` is thinned to.
+pub(super) fn stretches(n_trials: usize) -> usize {
+    (MOST_SAMPLES / 2 / n_trials.max(1)).clamp(100, 1000)
+}
+
+/// How the data was thinned, if it was.
+pub(super) fn note(experiment: &Experiment, stretches: usize) -> String {
+    let longest = experiment.trials.iter().map(|trial| trial.series.len()).max().unwrap_or(0);
+    if longest > 2 * stretches {
+        format!(
+            "Of up to {longest} samples a trial, this page carries the lowest and the highest of each of \
+             {stretches} stretches; result.json has all."
+        )
+    } else {
+        "Every sample is in the chart.".to_owned()
+    }
+}
+
+/// Every trial of every arm.
+pub(super) fn series(all: &[Arm<'_>], stretches: usize) -> Vec<Series> {
+    let mut series = Vec::new();
+    for arm in all {
+        let typical = arm.typical_trial();
+        for trial in arm.trials() {
+            let is_typical = typical.is_some_and(|typical| std::ptr::eq(typical, trial));
+            series.push(Series {
+                arm: arm.index,
+                name: visible(arm.name()).into_owned(),
+                is_typical,
+                json: in_script(&block(arm, trial, is_typical, stretches)),
+            });
+        }
+    }
+    series
+}
+
+fn block(arm: &Arm<'_>, trial: &Trial, is_typical: bool, stretches: usize) -> serde_json::Value {
+    let zero = zero(trial);
+    let seconds = |at: f64| ((at - zero) * 100.0).round() / 100.0;
+    let kilobytes = |bytes: u64| (bytes + 500) / 1000;
+    let values: Vec<u64> = trial.series.iter().map(|point| point.rss_bytes).collect();
+    let drawn: Vec<_> = kept(&values, stretches).into_iter().map(|index| &trial.series[index]).collect();
+    let live: Vec<(f64, u64)> = trial
+        .ledgers
+        .iter()
+        .filter_map(|point| Some((seconds(point.at), kilobytes(live_bytes(point)?))))
+        .collect();
+    json!({
+        "arm": visible(arm.name()),
+        "class": arm.class(),
+        "label": format!("trial {}", trial.repetition + 1),
+        "typical": is_typical,
+        "t": drawn.iter().map(|point| seconds(point.at)).collect::<Vec<_>>(),
+        "rss": drawn.iter().map(|point| kilobytes(point.rss_bytes)).collect::<Vec<_>>(),
+        "live": live,
+        "loads": trial.rounds.iter()
+            .map(|round| (seconds(round.load_from), seconds(round.load_until)))
+            .collect::<Vec<_>>(),
+    })
+}
+
+/// JSON as a script element can hold it: with nothing that HTML or JavaScript reads otherwise.
+fn in_script(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_block_can_end_it() {
+        let value = json!({ "</script><!--": "\u{2028}<script>&" });
+        let text = in_script(&value);
+        assert!(!text.contains(['<', '>', '&', '\u{2028}']), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
+}

@@ -63,6 +63,8 @@ pub(crate) static slackwater_block: Block = Block {
     served: AtomicU32::new(0),
     served_bytes: AtomicU64::new(0),
     purge_cpu_ns: AtomicU64::new(0),
+    pools_start: AtomicU64::new(0),
+    pools_end: AtomicU64::new(0),
 };
 
 const fn library_version() -> [u8; 16] {

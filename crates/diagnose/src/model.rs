@@ -188,6 +188,8 @@ words! {
         Pymalloc = "pymalloc",
         /// The C library's malloc, by `PYTHONMALLOC=malloc`.
         Malloc = "malloc",
+        /// Pools of Slackwater's library.
+        Slackwater = "slackwater",
         /// The mimalloc inside a free-threaded build, or `PYTHONMALLOC=mimalloc`.
         Mimalloc = "mimalloc",
         /// Not known.

@@ -18,8 +18,10 @@
 
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 
+mod pool;
 mod snapshot;
 
+pub use pool::Pool;
 pub use snapshot::{BlockError, Choice, Governor, Lossy, Settings, Snapshot, Statistics, Text};
 
 /// The symbol of the block in the library's dynamic symbol table.
@@ -168,6 +170,11 @@ pub struct Block {
 
     /// Of `governor_cpu_ns`, what purges took: work that the program's threads would have done otherwise.
     pub purge_cpu_ns: AtomicU64,
+
+    /// Where the pools of Python's small objects begin ([`Pool`]); 0 when there are none.
+    pub pools_start: AtomicU64,
+    /// Where the last of them ends at the most.
+    pub pools_end: AtomicU64,
 }
 
 #[cfg(test)]
@@ -186,6 +193,7 @@ mod tests {
         assert_eq!(offset_of!(Block, governor), 1176);
         assert_eq!(offset_of!(Block, decisions), 1216);
         assert_eq!(offset_of!(Block, command), 2000);
+        assert_eq!(offset_of!(Block, pools_start), 2024);
         assert_eq!(size_of::<Block>() % 64, 0);
     }
 }

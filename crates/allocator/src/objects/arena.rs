@@ -11,7 +11,7 @@
 
 use super::pools::{POOL_BYTES, Source};
 use crate::mallctl::names;
-use crate::sys;
+use crate::{block, sys};
 use core::ffi::{c_int, c_uint, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::AtomicUsize;
@@ -81,6 +81,15 @@ impl Source for Arena {
         // SAFETY: it came from `mallocx` with these flags.
         unsafe { jemalloc::sdallocx(pool.cast(), POOL_BYTES, self.flags) };
     }
+}
+
+/// Tells readers outside where pools are.
+pub(super) fn publish() {
+    let start = START.load(Relaxed) as u64;
+    block::publish(|block| {
+        block.pools_start.store(start, Relaxed);
+        block.pools_end.store(start + RESERVED_BYTES as u64, Relaxed);
+    });
 }
 
 /// Whether a block came from a pool.

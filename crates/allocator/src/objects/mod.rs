@@ -40,6 +40,7 @@ pub(crate) fn install() {
         Some(arena) => {
             with(|pools| *pools = Pools::new(arena));
             python.use_pools();
+            arena::publish();
         }
         None => python.use_malloc(),
     }

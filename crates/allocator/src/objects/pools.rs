@@ -10,10 +10,12 @@
 //! list has a free block. Nothing here locks: callers come one at a time (`objects` says why they do).
 #![allow(unsafe_code)] // blocks that the program writes into
 
+use core::mem::offset_of;
 use core::ptr::null_mut;
+use slackwater_layout::slackwater::Pool as Layout;
 
 /// Bytes of a pool.
-pub(super) const POOL_BYTES: usize = 16 << 10;
+pub(super) const POOL_BYTES: usize = Layout::BYTES as usize;
 /// The largest block that comes from a pool.
 pub(super) const BLOCK_BYTES_MAX: usize = 512;
 
@@ -50,6 +52,11 @@ struct Pool {
     /// Offset of the first block that was never used.
     untouched: u32,
 }
+
+// A walk from outside reads it.
+const _: () = assert!(offset_of!(Pool, n_used) as u64 == Layout::OFFSET);
+const _: () = assert!(offset_of!(Pool, block_bytes) as u64 == Layout::OFFSET + 4);
+const _: () = assert!(FIRST_BLOCK as u64 == Layout::FIRST_BLOCK);
 
 /// All pools.
 pub(super) struct Pools<S> {
@@ -244,7 +251,7 @@ pub(super) unsafe fn block_bytes(block: *mut u8) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::alloc::{Layout, alloc, dealloc};
+    use std::alloc::{alloc, dealloc};
     use std::collections::HashSet;
 
     /// Pools from the standard library, and none when `left` is 0.
@@ -254,7 +261,7 @@ mod tests {
     }
 
     impl Counted {
-        const LAYOUT: Layout = match Layout::from_size_align(POOL_BYTES, POOL_BYTES) {
+        const LAYOUT: std::alloc::Layout = match std::alloc::Layout::from_size_align(POOL_BYTES, POOL_BYTES) {
             Ok(layout) => layout,
             Err(_) => panic!("a power of two"),
         };

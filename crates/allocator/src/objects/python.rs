@@ -20,10 +20,10 @@ const MINOR_END: u32 = 14;
 /// Since then interpreters may have a GIL of their own.
 const MINOR_OWN_GIL: u32 = 12;
 
-/// `PYMEM_DOMAIN_RAW`.
+/// CPython's `PyMemAllocatorDomain`.
 const RAW: c_int = 0;
-/// `PYMEM_DOMAIN_MEM` and `PYMEM_DOMAIN_OBJ`.
-const MEM_AND_OBJ: [c_int; 2] = [1, 2];
+const MEM: c_int = 1;
+const OBJ: c_int = 2;
 /// The state of an interpreter is one zeroed block larger than this: some 100 KiB and more. That others
 /// are too does no harm.
 const INTERPRETER_BYTES_MIN: usize = 64 << 10;
@@ -94,14 +94,14 @@ impl Python {
             self.set(RAW, &RAW_FUNCTIONS);
         }
         let pools = Allocator::new(allocate, allocate_zeroed, reallocate, free);
-        for domain in MEM_AND_OBJ {
+        for domain in [MEM, OBJ] {
             self.set(domain, &pools);
         }
     }
 
     /// Makes it call malloc for all, as `PYTHONMALLOC=malloc` does. It has not begun.
     pub(super) fn use_malloc(&self) {
-        for domain in MEM_AND_OBJ {
+        for domain in [RAW, MEM, OBJ] {
             self.set(domain, &RAW_FUNCTIONS);
         }
     }

@@ -5,7 +5,7 @@
 
 use slackwater_base::{Class, Gap, Tid};
 use slackwater_heap::glibc::GlibcError;
-use slackwater_heap::jemalloc::Snapshot;
+use slackwater_heap::jemalloc::{self, Snapshot};
 use slackwater_heap::pymalloc::PymallocError;
 use slackwater_heap::{Allocator, Heap};
 use slackwater_memory::{Memory, MemoryError, Symbols};
@@ -115,9 +115,9 @@ fn walk_python(
             return Ok((None, false));
         }
     };
-    let objects = object_allocator(&interpreter);
+    let objects = object_allocator(memory, symbols, &interpreter);
     let mut whole = match objects {
-        ObjectAllocator::Malloc => true,
+        ObjectAllocator::Malloc | ObjectAllocator::Slackwater => true,
         // Its arenas were not found: the finder has said so.
         ObjectAllocator::Pymalloc => !interpreter.pymalloc.is_empty(),
         ObjectAllocator::Mimalloc | ObjectAllocator::Unknown => false,
@@ -148,7 +148,7 @@ pub(crate) fn objects(
     gaps: &mut Vec<Gap>,
 ) -> Option<ObjectAllocator> {
     match slackwater_python::find(memory, symbols) {
-        Ok(found) => found.map(|found| object_allocator(&found.value)),
+        Ok(found) => found.map(|found| object_allocator(memory, symbols, &found.value)),
         Err(error) => {
             gaps.push(Gap::new("python's allocator", with_source(&error)));
             None
@@ -156,12 +156,17 @@ pub(crate) fn objects(
     }
 }
 
-fn object_allocator(interpreter: &Interpreter) -> ObjectAllocator {
+fn object_allocator(
+    memory: &dyn Memory,
+    symbols: &dyn Symbols,
+    interpreter: &Interpreter,
+) -> ObjectAllocator {
     match interpreter.domains.map(|domains| domains.obj.backend) {
         _ if interpreter.build.free_threaded => ObjectAllocator::Mimalloc,
         Some(Backend::Pymalloc) => ObjectAllocator::Pymalloc,
         Some(Backend::Malloc) => ObjectAllocator::Malloc,
         Some(Backend::Mimalloc) => ObjectAllocator::Mimalloc,
+        Some(Backend::Foreign) if has_pools(memory, symbols) => ObjectAllocator::Slackwater,
         Some(Backend::Foreign) => ObjectAllocator::Unknown,
         None if interpreter.pymalloc.is_empty() => ObjectAllocator::Unknown,
         None => ObjectAllocator::Pymalloc,
@@ -185,4 +190,11 @@ pub(super) fn with_source(error: &dyn std::error::Error) -> String {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }
+}
+
+/// Whether our library gave the interpreter its pools.
+fn has_pools(memory: &dyn Memory, symbols: &dyn Symbols) -> bool {
+    jemalloc::find_block(memory, symbols)
+        .and_then(|addr| jemalloc::read_block(memory, addr).ok())
+        .is_some_and(|block| !block.pools.is_empty())
 }

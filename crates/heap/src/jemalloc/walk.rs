@@ -102,6 +102,8 @@ impl<'a> Pass<'a> {
                 residency: Residency::new(memory),
                 cached: Cached::read(memory, metadata.arenas.values().copied()),
                 padding,
+                memory,
+                pools: block.pools,
                 totals: Statistics::default(),
             },
             arenas: BTreeMap::new(),

@@ -7,6 +7,7 @@ mod classes;
 mod corrupt;
 mod fork;
 mod held;
+mod pools;
 mod purge;
 #[path = "../recorded/mod.rs"]
 mod recorded;

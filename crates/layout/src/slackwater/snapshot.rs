@@ -6,7 +6,7 @@
 use core::fmt;
 use core::mem::offset_of;
 
-use slackwater_base::Addr;
+use slackwater_base::{Addr, Range};
 
 use super::{Block, DECISIONS, Decision, GovernorState, MAGIC, OPTIONS_BYTES, Reason, VERSION};
 use crate::{Field, Scalar};
@@ -66,6 +66,8 @@ pub struct Snapshot {
     pub served: u32,
     /// Bytes that it gave back.
     pub served_bytes: u64,
+    /// Where the pools of Python's small objects are; empty when there are none.
+    pub pools: Range,
 }
 
 /// jemalloc's statistics, bytes.
@@ -250,6 +252,7 @@ impl Snapshot {
             command: number(&bytes, offset_of!(Block, command)),
             served: number(&bytes, offset_of!(Block, served)),
             served_bytes: number(&bytes, offset_of!(Block, served_bytes)),
+            pools: pools(&bytes),
         })
     }
 
@@ -311,6 +314,12 @@ fn governor(bytes: &[u8; Snapshot::BYTES]) -> Governor {
 }
 
 /// The number at `offset`, which is one of the block's own: it always lies inside.
+fn pools(bytes: &[u8; Snapshot::BYTES]) -> Range {
+    let start: Addr = number(bytes, offset_of!(Block, pools_start));
+    let end: Addr = number(bytes, offset_of!(Block, pools_end));
+    if start <= end { Range::new(start, end) } else { Range::default() }
+}
+
 fn number<T: Scalar + Default>(bytes: &[u8; Snapshot::BYTES], offset: usize) -> T {
     Field::at(offset as u64).get(bytes).unwrap_or_default()
 }

@@ -247,21 +247,30 @@ impl Composition<'_> {
         let present = (self.present)(PYTHONMALLOC).filter(|value| !value.is_empty());
         let preset = match (plan.allocator, plan.presets, plan.interpreter) {
             (Some(allocator), Presets::Applied, Interpreter::Ordinary) => presets::pymalloc(allocator),
-            _ => Pymalloc::Keep,
+            _ => None,
         };
         match (plan.pymalloc, present) {
-            (Some(wanted), Some(present)) if present != wanted.value() => {
-                let was = present.to_string_lossy().into_owned();
-                self.changes.notes.push(Note::Overridden { variable: PYTHONMALLOC.to_owned(), was });
-                self.change(PYTHONMALLOC, Some(wanted.value().into()));
+            (Some(wanted), Some(present)) => {
+                if present != wanted.value() {
+                    let was = present.to_string_lossy().into_owned();
+                    self.changes.notes.push(Note::Overridden { variable: PYTHONMALLOC.to_owned(), was });
+                    self.change(PYTHONMALLOC, Some(wanted.value().into()));
+                }
             }
-            (None, Some(present)) if present != preset.value() => self.note_kept(PYTHONMALLOC),
-            (_, Some(_)) | (Some(Pymalloc::Keep), None) => {}
-            (Some(Pymalloc::Off), None) => self.change(PYTHONMALLOC, Some(Pymalloc::Off.value().into())),
-            (None, None) if preset == Pymalloc::Off => {
-                self.change(PYTHONMALLOC, Some(preset.value().into()));
+            (None, Some(present)) => {
+                if preset.is_none_or(|preset| present != preset.value()) {
+                    self.note_kept(PYTHONMALLOC);
+                }
             }
-            (None, None) => {}
+            // Python keeps it when nothing is said; only where our library serves it has to be said.
+            (Some(Pymalloc::Keep), None)
+                if plan.allocator != Some(Allocator::Slackwater)
+                    || plan.interpreter != Interpreter::Ordinary => {}
+            (wanted, None) => {
+                if let Some(wanted) = wanted.or(preset) {
+                    self.change(PYTHONMALLOC, Some(wanted.value().into()));
+                }
+            }
         }
     }
 

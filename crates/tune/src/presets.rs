@@ -71,14 +71,15 @@ pub const fn presets(allocator: Allocator) -> &'static [Preset] {
     }
 }
 
-/// Whether pymalloc stays under `allocator`.
+/// What Python is told of pymalloc under `allocator`; `None` for nothing.
 ///
 /// Its arenas are mappings of its own, which no allocator reaches, and one survivor pins a whole arena.
-/// So it goes where the allocator gives memory back; elsewhere that would only cost time.
-pub const fn pymalloc(allocator: Allocator) -> Pymalloc {
+/// So it goes where the allocator gives memory back; elsewhere that would only cost time. Our library puts
+/// pools of its own in its place, by itself, where Python is told nothing.
+pub const fn pymalloc(allocator: Allocator) -> Option<Pymalloc> {
     match allocator {
-        Allocator::Slackwater | Allocator::Jemalloc => Pymalloc::Off,
-        Allocator::Mimalloc | Allocator::Tcmalloc | Allocator::Glibc => Pymalloc::Keep,
+        Allocator::Jemalloc => Some(Pymalloc::Off),
+        Allocator::Slackwater | Allocator::Mimalloc | Allocator::Tcmalloc | Allocator::Glibc => None,
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn page() -> Result<Page> {
             let _ =
                 writeln!(text, "| {allocator} | `{}` | `{}` | {} |", preset.key, preset.value, preset.why);
         }
-        if pymalloc(allocator) == Pymalloc::Off {
+        if pymalloc(allocator) == Some(Pymalloc::Off) {
             let why = "Python's small objects too, instead of arenas that a single object keeps";
             let _ = writeln!(text, "| {allocator} | `PYTHONMALLOC` | `{}` | {why} |", Pymalloc::Off.value());
         }

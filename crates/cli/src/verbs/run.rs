@@ -1,6 +1,6 @@
 //! `slackwater run`.
 
-mod command;
+pub(super) mod command;
 mod handover;
 pub(super) mod library;
 
@@ -39,7 +39,9 @@ allocators every child inherits LD_PRELOAD.\n\n\
 tunables are set) or the path of a library. Other allocators than ours get the settings that suit a \
 service best, unless --bare is given; `--set help` lists the settings of the allocator.\n\n\
 Small objects of Python (up to 512 bytes) have an allocator of their own, pymalloc, which gives back only \
-whole arenas. `--pymalloc off` (PYTHONMALLOC=malloc) sends them to the allocator too.\n\n\
+whole arenas. Slackwater's library puts pools of its own in its place, as fast, and gives back each that is \
+empty. `--pymalloc keep` leaves pymalloc; `--pymalloc off` (PYTHONMALLOC=malloc) sends small objects to the \
+allocator like all others, as jemalloc gets it by default.\n\n\
 Exit codes before the command has started: 2 for a bad option, setting or library, or no such command; 3 \
 when a file may not be read or executed; 4 when nothing can be preloaded into the command (musl, static, \
 another architecture, raised rights). After that, those of the command.\n\n\

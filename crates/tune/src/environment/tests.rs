@@ -29,18 +29,18 @@ const OURS: &str = "LD_PRELOAD=/opt/libslackwater_alloc.so";
 
 #[test]
 fn ours_needs_the_preload_and_nothing_else() {
-    check(&[], &plan(Allocator::Slackwater, &[]), &[OURS, "PYTHONMALLOC=malloc"], &[]);
+    check(&[], &plan(Allocator::Slackwater, &[]), &[OURS], &[]);
     check(
         &[],
         &plan(Allocator::Slackwater, &["governor=off", "narenas=2"]),
-        &[OURS, "MALLOC_CONF=narenas:2", "PYTHONMALLOC=malloc", "SLACKWATER_GOVERNOR=off"],
+        &[OURS, "MALLOC_CONF=narenas:2", "SLACKWATER_GOVERNOR=off"],
         &[],
     );
 }
 
 #[test]
 fn an_environment_that_is_already_right_is_left_alone() {
-    let present = [("LD_PRELOAD", "/opt/libslackwater_alloc.so"), ("PYTHONMALLOC", "malloc")];
+    let present = [("LD_PRELOAD", "/opt/libslackwater_alloc.so")];
     check(&present, &plan(Allocator::Slackwater, &[]), &[], &[]);
 }
 
@@ -102,7 +102,10 @@ fn glibc_gets_the_variables_that_every_release_reads() {
 #[test]
 fn pymalloc_is_the_users_first() {
     let keeps = Plan { pymalloc: Some(Pymalloc::Keep), ..plan(Allocator::Slackwater, &[]) };
-    check(&[], &keeps, &[OURS], &[]);
+    check(&[], &keeps, &[OURS, "PYTHONMALLOC=pymalloc"], &[]);
+    let free_threaded = Plan { interpreter: Interpreter::FreeThreaded, ..keeps };
+    check(&[], &free_threaded, &[OURS], &[]);
+    let keeps = Plan { pymalloc: Some(Pymalloc::Keep), ..plan(Allocator::Slackwater, &[]) };
     check(
         &[("PYTHONMALLOC", "malloc_debug")],
         &keeps,
@@ -116,7 +119,8 @@ fn pymalloc_is_the_users_first() {
         &["PYTHONMALLOC=pymalloc of the environment is kept"],
     );
     // An empty variable is none to Python.
-    check(&[("PYTHONMALLOC", "")], &plan(Allocator::Slackwater, &[]), &[OURS, "PYTHONMALLOC=malloc"], &[]);
+    let off = Plan { pymalloc: Some(Pymalloc::Off), ..plan(Allocator::Slackwater, &[]) };
+    check(&[("PYTHONMALLOC", "")], &off, &[OURS, "PYTHONMALLOC=malloc"], &[]);
     let off = Plan { pymalloc: Some(Pymalloc::Off), ..plan(Allocator::Mimalloc, &[]) };
     check(&[], &off, &["LD_PRELOAD=/opt/libmimalloc.so.3", "PYTHONMALLOC=malloc"], &[]);
 }

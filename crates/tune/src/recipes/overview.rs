@@ -14,9 +14,7 @@ pub fn overview(request: &Request) -> String {
         text.push_str("  With Alpine's own jemalloc:  slackwater advise docker --distro alpine\n");
     } else {
         text.push_str(&format!("  slackwater run -- {command}\n"));
-        text.push_str(&format!(
-            "  or without slackwater at hand:  LD_PRELOAD={INSTALLED} PYTHONMALLOC=malloc {command}\n"
-        ));
+        text.push_str(&format!("  or without slackwater at hand:  LD_PRELOAD={INSTALLED} {command}\n"));
     }
     text.push_str("\nwhere is the service configured?\n");
     for &place in Place::ALL {

@@ -34,7 +34,7 @@ pub(super) fn variables(request: &Request) -> Vec<Variable> {
             Some(Home::Tunable { variable: None }) | None => {}
         }
     }
-    if !request.service.is_free_threaded && pymalloc(request.allocator) == Pymalloc::Off {
+    if !request.service.is_free_threaded && pymalloc(request.allocator) == Some(Pymalloc::Off) {
         variables.push(variable(PYTHONMALLOC, Pymalloc::Off.value(), WHY_NO_PYMALLOC));
     }
     variables

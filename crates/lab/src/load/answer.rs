@@ -230,3 +230,74 @@ impl Answer {
 fn has_word(value: &[u8], word: &[u8]) -> bool {
     value.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::mix::Mix;
+    use super::*;
+    use crate::plan::Request;
+
+    fn expecting(method: &str) -> Mix {
+        let request = Request {
+            weight: 1.0,
+            method: method.to_owned(),
+            path: "/".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            status: None,
+            contains: Some("over the seam".to_owned()),
+        };
+        Mix::new(&[request], 1, 1).unwrap()
+    }
+
+    /// However the bytes are cut: whether they are right, and whether the connection may be used again.
+    fn check(method: &str, bytes: &[u8], expected: Result<(bool, bool), Malformed>) {
+        let mix = expecting(method);
+        for n_piece in 1..=bytes.len() {
+            let mut answer = Answer::default();
+            let mut result = Ok(false);
+            for piece in bytes.chunks(n_piece) {
+                assert_eq!(result, Ok(false), "over too early, in pieces of {n_piece}");
+                result = answer.take(piece, mix.expected(0));
+                if result.is_err() {
+                    break;
+                }
+            }
+            let seen = result.map(|is_complete| {
+                assert!(is_complete || answer.take_end(), "not over in pieces of {n_piece}");
+                (answer.is_right(mix.expected(0)), answer.keeps_alive())
+            });
+            assert_eq!(seen, expected, "{} in pieces of {n_piece}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn pieces_of_any_size_make_the_same_answer() {
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+            1B ;x=\"y\"\r\nsome text before it, over t\r\n008\r\nhe seams\r\n0\r\nA: b\r\n\r\n";
+        check("GET", chunked, Ok((true, true)));
+        check("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nover the seam", Ok((true, true)));
+        check(
+            "GET",
+            b"HTTP/1.1 200 OK\nContent-Length: 13\nConnection: x, Close\n\nover the seam",
+            Ok((true, false)),
+        );
+        check("GET", b"HTTP/1.0 200 OK\r\nContent-Length: 13\r\n\r\nover the seam", Ok((true, false)));
+        check(
+            "GET",
+            b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nover",
+            Ok((false, true)),
+        );
+        check("GET", b"HTTP/1.1 200 OK\r\n\r\nover the seam", Ok((true, false)));
+        check("GET", b"HTTP/1.1 103 Hints\r\nA: b\r\n\r\nHTTP/1.1 204 No\r\n\r\n", Ok((false, true)));
+        check("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n", Ok((false, true)));
+    }
+
+    #[test]
+    fn a_bad_chunk_is_one_in_pieces_of_any_size() {
+        for chunk in [&b"g\r\n"[..], b"\r\n", b";x\r\n", b"11111111111111111\r\n", b"1\r\nab"] {
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            check("GET", &[head, chunk].concat(), Err(Malformed::Chunk));
+        }
+    }
+}

@@ -33,7 +33,7 @@ impl Arrivals {
         let (mut from, mut first) = (Duration::ZERO, 0);
         let mut placed = Vec::with_capacity(steps.len());
         for step in steps {
-            // 0.1 s at 30 per second are 3 requests, not 4 because 0.1 * 30 is a little above 3.
+            // 0.07 s at 100 per second are 7 requests, not 8 because 0.07 * 100.0 is a little above 7.
             let n_requests =
                 (step.duration.as_secs_f64() * step.rate_per_second - 1e-6).ceil().max(0.0) as u64;
             let end = first + n_requests;
@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn rounding_adds_no_request() {
-        for (rate, seconds, expected) in [(30.0, 0.1, 3), (3.0, 0.1, 1), (1000.0, 0.0015, 2), (7.0, 3.0, 21)]
+        for (rate, seconds, expected) in
+            [(100.0, 0.07, 7), (3.0, 0.1, 1), (1000.0, 0.0015, 2), (7.0, 3.0, 21)]
         {
             let arrivals = steps(&[(rate, seconds)]);
             assert_eq!(arrivals.steps[0].end, expected, "{rate}/s for {seconds} s");

@@ -148,6 +148,7 @@ fn bytes_that_nobody_asked_for_are_no_answer_to_the_next_request() {
     let server = Server::answering(|_| [ok("mean"), ok("other")].concat());
     let request = Request { contains: Some("mean".to_owned()), ..get("/") };
     assert_eq!(counts(&run(&load(request), server.port)), RIGHT);
+    assert_eq!(server.n_connections(), 20, "such a connection is not used again");
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod values;
 use std::collections::BTreeMap;
 
 pub use self::recommend::Objective;
-pub(crate) use self::recommend::name;
+pub(crate) use self::recommend::{answers_right, name};
 use self::values::Values;
 pub(crate) use self::values::value_of;
 use crate::plan::{Arm, Plan};

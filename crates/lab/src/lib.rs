@@ -15,6 +15,7 @@
 //! service    started on a free port, ready, its last words at hand
 //! stats      how sure a ratio is
 //! trial      one start of the service under one arm
+//! tune       the settings that a service should have, searched within a budget
 //! warnings   what makes a measurement doubtful
 //! ```
 //!
@@ -38,4 +39,5 @@ mod service;
 pub mod stats;
 pub mod surroundings;
 mod trial;
+pub mod tune;
 pub mod warnings;

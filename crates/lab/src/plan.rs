@@ -83,6 +83,14 @@ pub struct Arm {
     pub is_null_of: Option<String>,
 }
 
+impl Arm {
+    /// The same arm once more, to see what comparing a thing with itself shows.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { name: format!("{} again", self.name), is_null_of: Some(self.name.clone()), ..self.clone() }
+    }
+}
+
 /// What `slackwater run` is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Allocator {

@@ -75,7 +75,7 @@ impl Objective {
     }
 
     /// The arm's memory to the baseline's, if all of it was measured that the baseline has.
-    fn score(&self, arm: &ArmCompared) -> Option<f64> {
+    pub(crate) fn memory_ratio(&self, arm: &ArmCompared) -> Option<f64> {
         let logs: Vec<f64> =
             self.memory.iter().filter_map(|measure| Some(arm.measures.get(measure)?.ratio.ln())).collect();
         crate::stats::mean(&logs).map(f64::exp)
@@ -121,7 +121,7 @@ pub(super) fn recommend(
         .iter()
         .filter(|arm| can_say(arm) && answers_right(trials, &arm.arm) && is_within(objective, arm))
         .filter(|arm| is_better(objective, arm))
-        .filter_map(|arm| Some((*arm, objective.score(arm)?)))
+        .filter_map(|arm| Some((*arm, objective.memory_ratio(arm)?)))
         .collect();
     let best = fit.iter().min_by(|left, right| left.1.total_cmp(&right.1));
     let objective_words = objective.in_words();
@@ -158,7 +158,7 @@ fn is_better(objective: &Objective, arm: &ArmCompared) -> bool {
 }
 
 /// An arm with wrong answers is no choice, however small it is.
-fn answers_right(trials: &[Trial], arm: &str) -> bool {
+pub(crate) fn answers_right(trials: &[Trial], arm: &str) -> bool {
     let rounds = trials.iter().filter(|trial| trial.arm == arm).flat_map(|trial| &trial.rounds);
     rounds.filter_map(|round| round.load.as_ref()).all(|answers| answers.n_wrong == 0)
 }

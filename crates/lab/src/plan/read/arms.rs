@@ -57,7 +57,7 @@ pub(super) fn read(root: &Table, around: &Around) -> Result<Vec<Arm>, PlanError>
         let what = format!("{} arms are too many; {MOST_ARMS} are the most", arms.len());
         return Err(conflict(line(0), what, "leave out values of the matrix"));
     }
-    let null = null_of(&arms[0]);
+    let null = arms[0].again();
     if let Some(idx) = arms.iter().position(|arm| arm.name == null.name) {
         return Err(conflict(
             line(idx),
@@ -71,11 +71,6 @@ pub(super) fn read(root: &Table, around: &Around) -> Result<Vec<Arm>, PlanError>
 
 fn conflict(line: usize, what: String, hint: &str) -> PlanError {
     PlanError::Conflict { line, what, hint: hint.to_owned() }
-}
-
-/// The same arm once more, to see what comparing a thing with itself shows.
-fn null_of(arm: &Arm) -> Arm {
-    Arm { name: format!("{} again", arm.name), is_null_of: Some(arm.name.clone()), ..arm.clone() }
 }
 
 /// An arm in the making.

@@ -1,0 +1,156 @@
+//! How a budget of time is divided: the confirmation is set aside, and each rung gets an equal share of
+//! the rest.
+
+use std::time::Duration;
+
+use super::{ONE_OF, TuneError};
+use crate::plan::{Arm, Load, Plan, expected_of_trial};
+use crate::stats::FEWEST;
+
+/// A round of load that is shorter shows nothing.
+const SHORTEST_LOAD: Duration = Duration::from_secs(3);
+/// A rung does not repeat more often: the next one is better placed.
+const MOST_REPETITIONS: usize = 3;
+/// The arms of the confirmation: the first, the winner, the first again.
+const CONFIRMED: u32 = 3;
+
+/// What is left of the time.
+#[derive(Debug)]
+pub(super) struct Budget {
+    total: Duration,
+    /// One trial of the whole plan.
+    full_trial: Duration,
+    /// One round of load of the whole plan.
+    full_load: Duration,
+    /// What a trial of one round takes besides the load.
+    around_load: Duration,
+    /// What the plan asks for.
+    repetitions: usize,
+    /// What trials take, to what was expected.
+    pace: f64,
+}
+
+/// What one stage is.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Rung {
+    /// Candidates that there is time for.
+    pub(super) n_candidates: usize,
+    /// How long one round of load is.
+    pub(super) load: Duration,
+    pub(super) repetitions: usize,
+    pub(super) rounds: usize,
+    /// How long all of it takes, if it takes what is expected.
+    pub(super) expected: Duration,
+}
+
+impl Budget {
+    pub(super) fn new(plan: &Plan, total: Duration) -> Result<Self, TuneError> {
+        let full_trial = expected_of_trial(plan).ok_or(TuneError::UnknownLength)?;
+        let full_load = plan.load.duration().ok_or(TuneError::UnknownLength)?;
+        let one_round =
+            Plan { schedule: crate::plan::Schedule { rounds: 1, ..plan.schedule.clone() }, ..plan.clone() };
+        let around_load = expected_of_trial(&one_round).ok_or(TuneError::UnknownLength)? - full_load;
+        let budget = Self {
+            total,
+            full_trial,
+            full_load,
+            around_load,
+            repetitions: plan.schedule.repetitions,
+            pace: 1.0,
+        };
+        // A confirmation, and one rung of two candidates beside the first arm.
+        let least = budget.full_trial * CONFIRMED * FEWEST as u32 + budget.shortest_trial() * 3;
+        if total < least { Err(TuneError::BudgetTooShort { budget: total, least }) } else { Ok(budget) }
+    }
+
+    fn shortest_trial(&self) -> Duration {
+        self.around_load + SHORTEST_LOAD.min(self.full_load)
+    }
+
+    /// What is set aside for the confirmation: half of the budget at the most, unless the fewest
+    /// repetitions need more.
+    fn set_aside(&self) -> Duration {
+        let once = self.full_trial * CONFIRMED;
+        let repetitions = times(self.total / 2, once).clamp(FEWEST, self.repetitions.max(FEWEST));
+        once * repetitions as u32
+    }
+
+    /// The next rung for so many candidates; `None` when there is no time for two of them.
+    pub(super) fn rung(&self, n_candidates: usize, spent: Duration) -> Option<Rung> {
+        let left = self.total.checked_sub(spent)?.div_f64(self.pace).checked_sub(self.set_aside())?;
+        let mut n_rungs = 0;
+        let mut n = n_candidates;
+        while n > 1 {
+            n = n.div_ceil(ONE_OF);
+            n_rungs += 1;
+        }
+        let share = left / n_rungs.max(1);
+        // The first arm runs in every rung: numbers of two rungs are of different loads.
+        let n_candidates = times(share, self.shortest_trial()).checked_sub(1)?.min(n_candidates);
+        if n_candidates < 2 {
+            return None;
+        }
+        let n_arms = n_candidates + 1;
+        let for_load = (share / n_arms as u32).saturating_sub(self.around_load);
+        let load = for_load.clamp(SHORTEST_LOAD.min(self.full_load), self.full_load);
+        let trial = self.around_load + load;
+        let repetitions = times(share, trial * n_arms as u32).clamp(1, MOST_REPETITIONS);
+        let expected = trial * (n_arms * repetitions) as u32;
+        Some(Rung { n_candidates, load, repetitions, rounds: 1, expected })
+    }
+
+    /// The confirmation with as many repetitions as there is time for, up to what the plan asks for;
+    /// `None` when that is none.
+    pub(super) fn confirmation(&self, spent: Duration) -> Option<Rung> {
+        let left = self.total.checked_sub(spent)?.div_f64(self.pace);
+        let once = self.full_trial * CONFIRMED;
+        let repetitions = times(left, once).min(self.repetitions.max(FEWEST));
+        let rounds = 0; // As the plan has them.
+        let expected = once * repetitions as u32;
+        (repetitions > 0).then_some(Rung {
+            n_candidates: 1,
+            load: self.full_load,
+            repetitions,
+            rounds,
+            expected,
+        })
+    }
+
+    /// What was expected took this long.
+    pub(super) fn learn(&mut self, expected: Duration, took: Duration) {
+        let pace = took.as_secs_f64() / expected.as_secs_f64().max(1e-3);
+        // Trials that were quicker once may be slower again.
+        self.pace = pace.clamp(1.0, 10.0);
+    }
+}
+
+fn times(share: Duration, each: Duration) -> usize {
+    (share.as_secs_f64() / each.as_secs_f64().max(1e-3)) as usize
+}
+
+impl Rung {
+    /// The plan of this rung: the first arm and the candidates, under the load scaled to its length.
+    pub(super) fn plan(&self, whole: &Plan, candidates: &[Arm]) -> Plan {
+        let mut plan = whole.clone();
+        let scale = |length: Duration| {
+            let full = whole.load.duration().unwrap_or(length).as_secs_f64();
+            length.mul_f64(self.load.as_secs_f64() / full.max(1e-3))
+        };
+        match &mut plan.load {
+            Load::Open { steps, .. } => {
+                for step in steps {
+                    step.duration = scale(step.duration);
+                }
+            }
+            Load::Closed { duration, .. } => *duration = scale(*duration),
+            Load::External { .. } | Load::Work => {}
+        }
+        plan.schedule.repetitions = self.repetitions;
+        if self.rounds > 0 {
+            plan.schedule.rounds = self.rounds;
+        }
+        plan.arms = whole.arms.iter().take(1).chain(candidates).cloned().collect();
+        plan.limits.clear();
+        plan
+    }
+}

@@ -233,7 +233,15 @@ pub(crate) unsafe extern "C" fn mmap(
 ) -> *mut c_void {
     // SAFETY: the caller's. The system call is what glibc's function is.
     let mapped_at = unsafe {
-        libc::syscall(libc::SYS_mmap, address, size, protection, flags, descriptor, offset) as *mut c_void
+        libc::syscall(
+            libc::SYS_mmap,
+            address,
+            size,
+            i64::from(protection),
+            i64::from(flags),
+            i64::from(descriptor),
+            offset,
+        ) as *mut c_void
     };
     if mapped_at != libc::MAP_FAILED && flags & libc::MAP_ANONYMOUS != 0 {
         mapped(mapped_at, size);
@@ -278,7 +286,8 @@ pub(crate) unsafe extern "C" fn mremap(
     unmapping(address, old_size);
     // SAFETY: the caller's.
     let moved = unsafe {
-        libc::syscall(libc::SYS_mremap, address, old_size, new_size, flags, new_address) as *mut c_void
+        libc::syscall(libc::SYS_mremap, address, old_size, new_size, i64::from(flags), new_address)
+            as *mut c_void
     };
     match moved {
         libc::MAP_FAILED => mapped(address, old_size),

@@ -7,7 +7,7 @@ use slackwater_capture::transport::{Mode, Ring, Settings};
 use slackwater_capture::{Ending, Generation, Writer};
 
 use crate::error::CollectError;
-use crate::generation::{Life, Recorded};
+use crate::generation::{Life, Recorded, SampleMean};
 use crate::memory::SharedMemory;
 use crate::sys;
 
@@ -77,7 +77,7 @@ pub struct Summary {
 pub struct Collector<W> {
     memory: SharedMemory,
     writer: Writer<W>,
-    sample_mean: u64,
+    sample_mean: SampleMean,
     /// Who has the ring of this number.
     recorded: Vec<Option<Recorded>>,
     summary: Summary,
@@ -95,7 +95,7 @@ impl<W: Write> Collector<W> {
         let memory = SharedMemory::new(&settings)?;
         memory.session()?.beat(sys::monotonic_ns());
         let writer = Writer::begin(out, sys::wall_ns(), sys::monotonic_ns()).map_err(CollectError::Write)?;
-        let sample_mean = options.sample_mean;
+        let sample_mean = SampleMean { mode: options.mode, bytes: options.sample_mean };
         let recorded = std::iter::repeat_with(|| None).take(settings.n_rings).collect();
         Ok(Self { memory, writer, sample_mean, recorded, summary: Summary::default(), awaited: None })
     }
@@ -154,7 +154,8 @@ impl<W: Write> Collector<W> {
                 self.awaited.is_some_and(|(awaited, told)| awaited == pid && told.is_none());
             turn.n_processes += 1;
             turn.n_slots += recorded.drain(ring, now_ns);
-            let is_gone = recorded.look(now_ns) == Life::Gone;
+            // One that is awaited is kept until its ending is told.
+            let is_gone = recorded.look(now_ns) == Life::Gone && !recorded.is_awaited;
             if is_gone {
                 let told = Self::told(self.awaited, recorded.pid);
                 finish(recorded, ring, told.unwrap_or(Ending::Gone), now_ns, &mut self.writer)?;
@@ -173,7 +174,7 @@ impl<W: Write> Collector<W> {
     fn meet(
         others: &mut [Option<Recorded>],
         summary: &mut Summary,
-        sample_mean: u64,
+        sample_mean: SampleMean,
         ring: Ring<'_>,
         pid: u32,
     ) -> Recorded {
@@ -200,7 +201,11 @@ impl<W: Write> Collector<W> {
             let (Some(recorded), Some(ring)) = (recorded, session.ring(number)) else { continue };
             recorded.drain(ring, now_ns);
             let told = Self::told(self.awaited, recorded.pid);
-            finish(recorded, ring, told.unwrap_or(Ending::Outlived), now_ns, &mut self.writer)?;
+            let untold = match recorded.look_again(now_ns) {
+                Life::Running => Ending::Outlived,
+                Life::Gone => Ending::Gone,
+            };
+            finish(recorded, ring, told.unwrap_or(untold), now_ns, &mut self.writer)?;
             count(&mut self.summary, recorded);
         }
         let header_bytes = slackwater_capture::HEADER_BYTES as u64;

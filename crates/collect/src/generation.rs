@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::io::Write;
 
 use slackwater_base::{Pid, Tid};
-use slackwater_capture::transport::{Drained, Message, Ring, Slot, Texts};
+use slackwater_capture::transport::{Drained, Message, Mode, Ring, Slot, Texts};
 use slackwater_capture::{Allocation, Encoder, Ending, Generation, Measure, Record, Writer};
 use slackwater_procfs::{Process, Root, State};
 
@@ -31,13 +31,20 @@ pub(crate) enum Life {
     Gone,
 }
 
+/// Mean distance of samples: from the start, or from when exact recording is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SampleMean {
+    pub(crate) mode: Mode,
+    pub(crate) bytes: u64,
+}
+
 /// A process that is recorded.
 pub(crate) struct Recorded {
     pub(crate) generation: Generation,
     pub(crate) pid: u32,
     pub(crate) ending: Option<Ending>,
     parent: Option<Generation>,
-    sample_mean: u64,
+    sample_mean: SampleMean,
     process: Option<Process>,
     encoder: Encoder,
     first_ns: u64,
@@ -60,7 +67,7 @@ impl Recorded {
         generation: Generation,
         pid: u32,
         parent: Option<Generation>,
-        sample_mean: u64,
+        sample_mean: SampleMean,
     ) -> Self {
         let process = i32::try_from(pid).ok().and_then(|pid| Root::host().process(Pid(pid)).ok());
         let life = if process.is_some() { Life::Running } else { Life::Gone };
@@ -108,7 +115,7 @@ impl Recorded {
         }
         if ring.take_degraded() {
             self.degraded = true;
-            self.put(now_ns, &Record::Degraded(self.sample_mean));
+            self.put(now_ns, &Record::Degraded(self.sample_mean.bytes));
         }
         self.name_threads(now_ns);
         self.unstick(ring, stopped, now_ns);
@@ -170,7 +177,11 @@ impl Recorded {
                 let born = Record::Born {
                     pid: self.pid,
                     parent: self.parent,
-                    sample_mean: self.sample_mean,
+                    sample_mean: if self.sample_mean.mode == Mode::Exact {
+                        0
+                    } else {
+                        self.sample_mean.bytes
+                    },
                     program: program.into(),
                 };
                 self.put(now_ns, &born);
@@ -221,6 +232,13 @@ impl Recorded {
             }
         }
         self.life
+    }
+
+    /// Looks at it once more, however short ago the last look was.
+    pub(crate) fn look_again(&mut self, now_ns: u64) -> Life {
+        self.looked_ns = 0;
+        self.is_awaited = false;
+        self.look(now_ns)
     }
 
     /// It writes to this ring no more.

@@ -8,6 +8,10 @@ use super::keeping_errno;
 /// Words of our own memory.
 pub(crate) const PRIVATE_WORDS: usize = crate::process::WORDS;
 
+// `syscall` takes whole words: of a shorter argument on the stack the upper half would be anything.
+const ANYWHERE: usize = 0;
+const FROM_THE_START: usize = 0;
+
 /// Bytes of the file at `path`; `None` when it cannot be opened.
 pub(crate) fn shared_length(path: &CStr) -> Option<(i32, usize)> {
     keeping_errno(|| {
@@ -31,12 +35,12 @@ pub(crate) fn map_shared(descriptor: i32, n_bytes: usize) -> Option<&'static [At
         let address = unsafe {
             libc::syscall(
                 libc::SYS_mmap,
-                0,
+                ANYWHERE,
                 n_bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                descriptor,
-                0,
+                i64::from(libc::PROT_READ | libc::PROT_WRITE),
+                i64::from(libc::MAP_SHARED),
+                i64::from(descriptor),
+                FROM_THE_START,
             )
         };
         // SAFETY: the descriptor is ours, and is not used again.
@@ -58,12 +62,12 @@ pub(crate) fn map_private(n_words: usize) -> Option<&'static [AtomicU64]> {
         let address = unsafe {
             libc::syscall(
                 libc::SYS_mmap,
-                0,
+                ANYWHERE,
                 n_words * 8,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
+                i64::from(libc::PROT_READ | libc::PROT_WRITE),
+                i64::from(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE),
+                -1_i64,
+                FROM_THE_START,
             )
         };
         if address <= 0 {

@@ -1,0 +1,8 @@
+//! Real programs under the agent, recorded: whatever happens to either side, the other lives, and the
+//! capture says what it has.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod hazards;
+mod processes;
+mod recording;
+mod trouble;

@@ -1,6 +1,7 @@
 //! The command line: verbs, flags and the manual that `--help` prints.
 
 mod lab;
+mod recording;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use slackwater_tune::recipes::Place;
 use slackwater_tune::{Allocator, Choice, Distribution};
 
 pub(crate) use self::lab::{LabArgs, LabKeeperArgs, LabRunArgs, LabVerb};
+pub(crate) use self::recording::{RecordArgs, StatsArgs, TableArgs};
 use crate::duration;
 
 /// Why does a Python service hold its memory, and how to get it back.
@@ -47,8 +49,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 a threshold you set was crossed; 2 usage; 3 no permission;\n\
-    4 target gone or unsupported; 6 a bug of slackwater; 130 stopped by Ctrl-C.\n\
-    `run` ends as its command does.";
+    4 target gone or unsupported; 5 capture damaged; 6 a bug of slackwater; 130 stopped by Ctrl-C.\n\
+    `run` and `record` end as their command does.";
 
 /// When to use colour.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,6 +87,15 @@ pub(crate) enum Verb {
     #[command(long_about = crate::verbs::lab::MANUAL)]
     /// Load-test a service under several allocators, settings or servers
     Lab(LabArgs),
+    #[command(long_about = crate::verbs::record::MANUAL)]
+    /// Start a command and record who allocates, in all its processes
+    Record(RecordArgs),
+    #[command(long_about = crate::verbs::table::MANUAL)]
+    /// Say who allocated, or who did not give back, by line of code
+    Table(TableArgs),
+    #[command(long_about = crate::verbs::stats::MANUAL)]
+    /// Say what each recorded process allocated and kept
+    Stats(StatsArgs),
     /// Look after a service that `lab` has started
     #[command(hide = true)]
     LabKeeper(LabKeeperArgs),

@@ -23,3 +23,8 @@ pub(crate) fn dumb_terminal() -> bool {
 pub(crate) fn library() -> Option<PathBuf> {
     var_os("SLACKWATER_LIBRARY").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
+
+/// `SLACKWATER_AGENT`: the path of `libslackwater_agent.so`, likewise.
+pub(crate) fn agent() -> Option<PathBuf> {
+    var_os("SLACKWATER_AGENT").filter(|path| !path.is_empty()).map(PathBuf::from)
+}

@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Denied = 3,
     /// The target is gone, or of a kind that is not supported.
     Target = 4,
+    /// The capture cannot be read.
+    Damaged = 5,
     /// A bug of ours.
     Bug = 6,
     /// Ctrl-C, before everything was done.

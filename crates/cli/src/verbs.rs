@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::exit::{Exit, Failure};
 
 pub(crate) mod advise;
+mod capture;
 pub(crate) mod completions;
 pub(crate) mod diagnose;
 pub(crate) mod doctor;
@@ -14,8 +15,11 @@ mod jemalloc;
 pub(crate) mod lab;
 mod look;
 pub(crate) mod man;
+pub(crate) mod record;
 pub(crate) mod run;
+pub(crate) mod stats;
 mod surroundings;
+pub(crate) mod table;
 pub(crate) mod trim;
 pub(crate) mod verify;
 

@@ -2,6 +2,7 @@
 //!
 //! Must never know: where the numbers came from.
 
+pub mod allocations;
 mod allocator;
 mod columns;
 pub mod json;

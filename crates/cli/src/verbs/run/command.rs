@@ -22,20 +22,20 @@ const DEEPEST: usize = 5;
 const USUAL_PATH: &str = "/bin:/usr/bin";
 
 /// A command that can be started with something preloaded.
-pub(super) struct Command {
+pub(in crate::verbs) struct Command {
     /// The file to execute.
-    pub(super) file: PathBuf,
+    pub(in crate::verbs) file: PathBuf,
     /// The program that runs in the end: for a script its interpreter.
-    pub(super) program: PathBuf,
+    pub(in crate::verbs) program: PathBuf,
     /// Whether a shell has to read it, because it is text without a first line that names who else.
-    pub(super) is_shell_text: bool,
+    pub(in crate::verbs) is_shell_text: bool,
     /// The loader of the program that runs in the end, where that is known.
-    pub(super) loader: Option<PathBuf>,
+    pub(in crate::verbs) loader: Option<PathBuf>,
 }
 
 impl Command {
     /// Finds and follows `name`, as it would be with this `PATH`.
-    pub(super) fn find(name: &OsStr, path: Option<&OsStr>) -> Result<Self, Failure> {
+    pub(in crate::verbs) fn find(name: &OsStr, path: Option<&OsStr>) -> Result<Self, Failure> {
         let path = path.unwrap_or(OsStr::new(USUAL_PATH));
         let file = located(name, path)?;
         let mut current = file.clone();

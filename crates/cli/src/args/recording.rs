@@ -1,0 +1,83 @@
+//! Arguments of `record`, and of the verbs that read a capture.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use slackwater_base::Bytes;
+
+/// Arguments of `record`.
+#[derive(Args, Debug)]
+pub(crate) struct RecordArgs {
+    /// Where the capture goes; <command>.slackwater unless said
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Overwrite the file
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// Record every allocation and free, not samples
+    #[arg(long)]
+    pub(crate) exact: bool,
+
+    /// Mean distance of samples
+    #[arg(long, value_name = "SIZE", default_value = "512KiB", value_parser = sample_mean)]
+    pub(crate) sample: Bytes,
+
+    /// See each Python object, too: Python's own allocator is switched off (PYTHONMALLOC=malloc)
+    #[arg(long)]
+    pub(crate) python_allocators: bool,
+
+    /// Draw the same samples each time
+    #[arg(long, value_name = "NUMBER", hide = true, default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// The command to record
+    #[arg(last = true, value_name = "COMMAND", required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+fn sample_mean(text: &str) -> Result<Bytes, String> {
+    match text.parse::<Bytes>() {
+        Ok(mean) if (1..=1 << 40).contains(&mean.0) => Ok(mean),
+        Ok(_) => Err("samples are 1 B to 1 TiB apart".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Arguments of `table`.
+#[derive(Args, Debug)]
+pub(crate) struct TableArgs {
+    /// The capture
+    #[arg(value_name = "FILE")]
+    pub(crate) capture: PathBuf,
+
+    /// What was not given back, instead of all that was allocated
+    #[arg(long)]
+    pub(crate) leaks: bool,
+
+    /// A row for each whole stack, not for each line of code
+    #[arg(long)]
+    pub(crate) stacks: bool,
+
+    /// Rows to show
+    #[arg(short = 'n', long, value_name = "ROWS", default_value_t = 20)]
+    pub(crate) limit: usize,
+
+    /// Print JSON, schema 1, with whole stacks
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `stats`.
+#[derive(Args, Debug)]
+pub(crate) struct StatsArgs {
+    /// The capture
+    #[arg(value_name = "FILE")]
+    pub(crate) capture: PathBuf,
+
+    /// Print JSON, schema 1
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,178 @@
+//! `slackwater record`.
+
+mod supervise;
+
+use std::env::var_os;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command as Child;
+
+use slackwater_base::Bytes;
+use slackwater_capture::transport::Mode;
+use slackwater_collect::{Collector, Options, Summary};
+use slackwater_report::visible;
+
+use super::run::command::Command;
+use crate::args::RecordArgs;
+use crate::env;
+use crate::exit::{Exit, Failure};
+use crate::printer::Printer;
+
+pub(crate) const MANUAL: &str = "\
+Starts a command and records who allocates, with Python stacks, in every process of it at once: forked \
+workers and programs that it starts are in the same capture. `slackwater table` and `slackwater stats` \
+read it.\n\n\
+By default allocations are sampled, one every 512 KiB on average and without favouring any size, so it may \
+run in production; the reports say how far each number may be off. `--exact` records every allocation and \
+every free. When events come faster than they can be written, exact recording waits briefly, then goes on \
+with samples and says so.\n\n\
+An agent is preloaded (LD_PRELOAD) that stands in front of malloc and mmap and reads the interpreter's own \
+frames: CPython 3.8 to 3.13, with the global lock. For other programs and releases, bytes are recorded \
+without stacks. Objects of up to 512 bytes live in Python's own allocator, which asks for whole arenas: \
+`--python-allocators` sends them to malloc, where each is seen.\n\n\
+The command keeps its standard streams, and slackwater ends with its exit code (128+n for a signal). When \
+slackwater is killed, or the disk is full, the command goes on undisturbed, and what was written before \
+can be read. Contents of memory, arguments and environment are never recorded; names of functions, files \
+and threads are. The capture is readable for its owner only.\n\n\
+Examples:\n  \
+  slackwater record -- gunicorn app:app --workers 4\n  \
+  slackwater record --exact -o run.slackwater -- python job.py\n  \
+  slackwater table --leaks run.slackwater";
+
+/// Records a command from start to end.
+///
+/// # Errors
+/// Whatever keeps the command or the recording from starting; nothing has been started then.
+pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure> {
+    let name = args.command.first().ok_or_else(|| Failure::new(Exit::Usage, "no command is named"))?;
+    let command = Command::find(name, var_os("PATH").as_deref())?;
+    let agent = agent()?;
+    let output = args.output.clone().unwrap_or_else(|| default_output(&command));
+    let file = create(&output, args.force)?;
+    let options = Options {
+        mode: if args.exact { Mode::Exact } else { Mode::Sampled },
+        sample_mean: args.sample.0,
+        seed: args.seed,
+    };
+    let collector = Collector::begin(&options, file).map_err(|error| refused(&error))?;
+    let mut child = Child::new(&command.file);
+    if command.is_shell_text {
+        child = Child::new("/bin/sh");
+        child.arg(&command.file);
+    }
+    child.args(&args.command[1..]);
+    child.env("SLACKWATER_RECORD", collector.path());
+    child.env("LD_PRELOAD", preload(&agent));
+    if args.python_allocators {
+        child.env("PYTHONMALLOC", "malloc");
+    }
+    let (code, ended) = supervise::until_the_end(child, collector, &options)?;
+    match ended {
+        Ok(summary) => say(&summary, &output, printer),
+        Err(error) => {
+            printer.warn(&format!("recording ended early: {error}; {}", error.hint()));
+        }
+    }
+    // As `run` does: the command's own code, whatever it is.
+    std::process::exit(code);
+}
+
+fn refused(error: &slackwater_collect::CollectError) -> Failure {
+    Failure::of(Exit::Denied, error, Some(error.hint()))
+}
+
+/// The agent: where the environment says, else beside the program, else where packages put it.
+fn agent() -> Result<PathBuf, Failure> {
+    const NAME: &str = "libslackwater_agent.so";
+    if let Some(path) = env::agent() {
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(Failure::new(Exit::Usage, format!("there is no {}", path.display()))
+                .hint("correct SLACKWATER_AGENT"))
+        };
+    }
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::new(Exit::Bug, "cannot tell where slackwater itself is").caused_by(&error)
+    })?;
+    let folder = program.parent().unwrap_or(Path::new("/"));
+    let candidates = [folder.join(NAME), folder.join("../lib/slackwater").join(NAME)];
+    candidates.iter().find_map(|path| path.canonicalize().ok()).ok_or_else(|| {
+        let error = format!("there is no {NAME} in {}, nor in ../lib/slackwater", folder.display());
+        Failure::new(Exit::Usage, error).hint(
+            "copy it there from where slackwater was built (`make build`), or name it with SLACKWATER_AGENT",
+        )
+    })
+}
+
+/// The agent in front of what is preloaded already: it must see every call first.
+fn preload(agent: &Path) -> OsString {
+    let mut value = agent.as_os_str().to_owned();
+    if let Some(others) = var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+        value.push(":");
+        value.push(others);
+    }
+    value
+}
+
+fn default_output(command: &Command) -> PathBuf {
+    let mut name = command.file.file_name().unwrap_or_default().to_owned();
+    name.push(".slackwater");
+    PathBuf::from(name)
+}
+
+fn create(path: &Path, overwrite: bool) -> Result<File, Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    if overwrite {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    options.open(path).map_err(|error| {
+        let failure = match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                return Failure::new(Exit::Usage, format!("{} is there already", path.display()))
+                    .hint("name another file with --output, or overwrite it with --force");
+            }
+            io::ErrorKind::PermissionDenied => Exit::Denied,
+            _ => Exit::Usage,
+        };
+        Failure::new(failure, format!("cannot create {}", path.display())).caused_by(&error)
+    })
+}
+
+fn say(summary: &Summary, output: &Path, printer: &Printer) {
+    let n = summary.n_processes;
+    if n == 0 {
+        printer.warn(
+            "nothing was recorded: the agent was not loaded. Is the program static, built for musl, or \
+             started with raised rights?",
+        );
+        return;
+    }
+    let processes = if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
+    let file = output.display().to_string();
+    printer.note(&format!(
+        "slackwater: recorded {processes}, {} events, {} in {file}",
+        summary.n_events,
+        Bytes(summary.written_bytes),
+        file = visible(&file),
+    ));
+    if summary.n_lost > 0 {
+        printer.warn(&format!("{} events came too fast and were lost", summary.n_lost));
+    }
+    if summary.n_degraded > 0 {
+        printer.warn(&format!(
+            "{} processes were recorded exactly at first and sampled later: events came too fast",
+            summary.n_degraded
+        ));
+    }
+    if summary.n_refused > 0 {
+        printer.warn(&format!("{} processes found no room to be recorded", summary.n_refused));
+    }
+    printer.note(&format!("slackwater: see: slackwater table {}", visible(&file)));
+}

@@ -1,0 +1,107 @@
+//! A recording for programs: schema 1.
+//!
+//! Invariant: fields are only ever added to a schema number. Bytes and counts are integers; `low` and
+//! `high` hold the truth in 95 of 100 recordings.
+
+use serde_json::{Value, json};
+use slackwater_base::Gap;
+use slackwater_capture::Ending;
+use slackwater_profile::{Estimate, ProcessProfile, Profile};
+
+use super::rows::{Measure, Row, rows};
+
+const SCHEMA: u32 = 1;
+
+/// Who allocates or keeps: whole stacks, innermost frame first.
+#[must_use]
+pub fn by_stack_json(profile: &Profile, gaps: &[Gap], measure: Measure, limit: usize) -> Value {
+    let all = rows(profile, measure, true);
+    let total = profile.total();
+    json!({
+        "schema": SCHEMA,
+        "sorted_by": match measure {
+            Measure::Allocated => "allocated",
+            Measure::Live => "live",
+        },
+        "allocated": estimate(&total.allocated),
+        "live": estimate(&total.live),
+        "n_stacks": all.len(),
+        "stacks": all.iter().take(limit).map(|one| row(profile, one)).collect::<Vec<_>>(),
+        "gaps": gaps_json(gaps),
+    })
+}
+
+/// Each process, and all together.
+#[must_use]
+pub fn statistics_json(profile: &Profile, gaps: &[Gap]) -> Value {
+    let total = profile.total();
+    json!({
+        "schema": SCHEMA,
+        "recorded_at_ns": profile.anchor.map(|anchor| anchor.wall_ns),
+        "allocated": estimate(&total.allocated),
+        "live": estimate(&total.live),
+        "n_stacks": profile.stacks.len(),
+        "processes": profile.processes.iter().map(process).collect::<Vec<_>>(),
+        "gaps": gaps_json(gaps),
+    })
+}
+
+fn row(profile: &Profile, row: &Row) -> Value {
+    let frames = profile.stacks.frames(row.stack).map(|frame| {
+        json!({
+            "function": frame.function,
+            "file": frame.file,
+            "line": if frame.line == 0 { None } else { Some(frame.line) },
+        })
+    });
+    json!({
+        "frames": frames.collect::<Vec<_>>(),
+        "allocated": estimate(&row.usage.allocated),
+        "live": estimate(&row.usage.live),
+    })
+}
+
+fn estimate(estimate: &Estimate) -> Value {
+    let interval = estimate.interval();
+    json!({
+        "bytes": estimate.bytes.round() as u64,
+        "low_bytes": interval.low.floor() as u64,
+        "high_bytes": interval.high.ceil() as u64,
+        "count": estimate.count.round() as u64,
+        "exact": estimate.is_exact(),
+    })
+}
+
+fn process(process: &ProcessProfile) -> Value {
+    let total = process.total();
+    let (how, value) = match process.ending {
+        Some(Ending::Exit(status)) => ("exit", Some(status)),
+        Some(Ending::Signal(signal)) => ("signal", Some(signal)),
+        Some(Ending::Exec) => ("exec", None),
+        Some(Ending::Outlived) => ("outlived", None),
+        Some(Ending::Gone) => ("gone", None),
+        None => ("unknown", None),
+    };
+    json!({
+        "generation": process.generation.0,
+        "pid": process.pid,
+        "parent_generation": process.parent.map(|parent| parent.0),
+        "program": process.program,
+        "sample_mean_bytes": if process.sample_mean == 0 { None } else { Some(process.sample_mean) },
+        "degraded": process.degraded,
+        "no_stacks": process.no_stacks,
+        "ended": { "how": how, "value": value },
+        "first_ns": process.span_ns.0,
+        "last_ns": process.span_ns.1,
+        "n_events": process.n_events,
+        "n_lost": process.n_lost,
+        "resident_peak_bytes": process.resident_peak_bytes,
+        "live_peak_bytes": process.live_peak_bytes.round() as u64,
+        "allocated": estimate(&total.allocated),
+        "live": estimate(&total.live),
+    })
+}
+
+fn gaps_json(gaps: &[Gap]) -> Vec<Value> {
+    gaps.iter().map(|gap| json!({ "subject": gap.subject, "cause": gap.cause })).collect()
+}

@@ -8,6 +8,8 @@ mod front;
 mod recommend;
 #[cfg(test)]
 pub(crate) mod simulation;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::collections::BTreeMap;

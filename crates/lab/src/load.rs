@@ -43,7 +43,7 @@ use self::arrivals::Arrivals;
 use self::generator::Generator;
 use self::mix::Mix;
 use self::users::Users;
-use crate::plan::{Http, Load};
+use crate::plan::{Load, Request};
 use crate::result::Answers;
 
 /// A load that was sent to its end.
@@ -114,8 +114,8 @@ pub fn run(
 ///
 /// # Errors
 /// The first thing that no server would understand, or that would be sent as it stands by mistake.
-pub fn check(http: &Http) -> Result<(), RequestError> {
-    Mix::new(&http.requests, 0, 0).map(drop)
+pub fn check(requests: &[Request]) -> Result<(), RequestError> {
+    Mix::new(requests, 0, 0).map(drop)
 }
 
 /// Keeps this thread on some processors.

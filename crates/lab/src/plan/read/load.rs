@@ -93,7 +93,7 @@ fn http(table: &Table, around: &Around, connections: usize) -> Result<Http, Plan
     const ACCEPTED: &str = "one [[load.request]] or more, each with a path";
     let requests = table.need("request", ACCEPTED)?.filled_list(ACCEPTED)?;
     Ok(Http {
-        requests: requests.iter().map(|item| request(item, around)).collect::<Result<_, _>>()?,
+        requests: requests.iter().map(|item| sendable(item, around)).collect::<Result<_, _>>()?,
         connections: match table.get("connections") {
             Some(value) => value.count(1, MOST_CONNECTIONS)?,
             None => connections,
@@ -103,6 +103,15 @@ fn http(table: &Table, around: &Around, connections: usize) -> Result<Http, Plan
             None => Duration::from_secs(30),
         },
     })
+}
+
+/// A request that the generator can send: it knows variables, and what cannot be part of one.
+fn sendable(item: &Value, around: &Around) -> Result<Request, PlanError> {
+    let request = request(item, around)?;
+    match crate::load::check(std::slice::from_ref(&request)) {
+        Ok(()) => Ok(request),
+        Err(error) => Err(item.conflict(error.to_string(), "write it as it shall be sent")),
+    }
 }
 
 fn request(item: &Value, around: &Around) -> Result<Request, PlanError> {

@@ -251,6 +251,11 @@ fn a_wrong_value_is_said_with_what_is_accepted() {
     check("ready = { http = \"/health\" }", "ready = { tcp = true, log = \"x\" }", &["one of { http"]);
     check("ready = { http = \"/health\" }", "ready = { tcp = false }", &["is false"]);
     check("Accept = \"application/json\"", "Content-Length = \"1\"", &["the generator sets"]);
+    refused(
+        &whole("{random:0..100}", "{random:100..0}")
+            .replace("[[load.request]]\nweight", "[[load.request]]  # here\nweight"),
+        &["{random:100..0} is no variable", "A below B"],
+    );
     check("status = 200", "status = 99", &["200 to 599"]);
     check("pymalloc = \"keep\"", "pymalloc = \"kep\"", &["did you mean keep?"]);
     check("narenas = 1", "narena = 1", &["jemalloc has no setting 'narena'", "did you mean narenas?"]);

@@ -15,7 +15,9 @@ use slackwater_tune::presets::Pymalloc;
 use slackwater_tune::recipes::Place;
 use slackwater_tune::{Allocator, Choice, Distribution};
 
-pub(crate) use self::lab::{LabArgs, LabKeeperArgs, LabRunArgs, LabVerb};
+pub(crate) use self::lab::{
+    LabArgs, LabCheckArgs, LabInitArgs, LabKeeperArgs, LabReportArgs, LabRunArgs, LabTuneArgs, LabVerb,
+};
 pub(crate) use self::recording::{RecordArgs, StatsArgs, TableArgs};
 use crate::duration;
 

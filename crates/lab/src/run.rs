@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::order::{Turn, turns};
 use self::save::Folder;
+use crate::compare;
 use crate::keeper::Starter;
 use crate::observe::Observer;
 use crate::plan::{Load, Plan};
@@ -129,6 +130,14 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// A result is there that another version of this program measured.
+    #[error("{} was measured by slackwater {version}", path.display())]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Which version.
+        version: String,
+    },
     /// A result is there, of something else.
     #[error("{} is the result of another plan", path.display())]
     OtherPlan {
@@ -142,7 +151,9 @@ impl RunError {
     pub const fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Write { .. } | Self::Locked { .. } => Some("name another folder with --output"),
-            Self::OtherPlan { .. } => Some("name another folder with --output, or replace it with --force"),
+            Self::OtherPlan { .. } | Self::OtherVersion { .. } => {
+                Some("name another folder with --output, or replace it with --force")
+            }
             Self::Read { .. } => Some("replace it with --force, or name another folder with --output"),
         }
     }
@@ -160,7 +171,7 @@ pub fn run(
 ) -> Result<Ran, RunError> {
     let folder = Folder::open(&setup.folder)?;
     let mut experiment = match setup.resume {
-        Resume::Yes => folder.result(setup.text)?.unwrap_or_else(|| begun(setup)),
+        Resume::Yes => folder.result(setup)?.unwrap_or_else(|| begun(setup)),
         Resume::No => begun(setup),
     };
     let starter = Starter(setup.keeper.clone());
@@ -225,7 +236,7 @@ enum Attempt {
 fn compared(plan: &Plan, experiment: &mut Experiment) {
     let has_trial = |name: &str| experiment.trials.iter().any(|trial| trial.arm == name);
     if plan.arms.iter().all(|arm| has_trial(&arm.name)) {
-        experiment.comparison = None;
+        experiment.comparison = Some(compare::of_experiment(plan, experiment));
     }
 }
 

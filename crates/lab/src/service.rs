@@ -12,7 +12,7 @@ use crate::keeper::Order;
 use crate::plan::{Arm, Service};
 
 pub(crate) use log::Log;
-pub(crate) use ready::{NotReady, wait};
+pub(crate) use ready::{NotReady, background, wait};
 
 /// How long a connection to this machine itself may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -24,7 +24,12 @@ pub(crate) fn free_port() -> io::Result<u16> {
 
 /// A connection to a port of this machine.
 pub(crate) fn connect(port: u16) -> io::Result<TcpStream> {
-    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT_WITHIN)
+    let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), CONNECT_WITHIN)?;
+    // Where nobody listens, one attempt in some ten thousand comes from the very port and meets itself.
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }
 
 /// What starts `service` under `arm` on `port`; `run` are the words that start a command on an allocator.

@@ -6,6 +6,7 @@
 mod clocks;
 mod external;
 mod looks;
+mod machine;
 mod rounds;
 mod void;
 
@@ -16,13 +17,14 @@ use slackwater_procfs::{CgroupVersion, MemoryGroup};
 
 use self::clocks::Clocks;
 use self::looks::Looks;
+use self::machine::Machine;
 use self::rounds::Span;
 use self::void::Reason;
 use crate::keeper::{Gone, Keeper, Starter};
 use crate::load;
 use crate::observe::Observer;
 use crate::plan::{Arm, Load, Plan, Ready, Step};
-use crate::result::{Answers, Trial, Void};
+use crate::result::{Answers, Disturbances, Trial, Void};
 use crate::sample::{Sampler, Series};
 use crate::service::{self, Log};
 
@@ -104,6 +106,7 @@ impl Bench<'_> {
         let plan = self.plan;
         let port = service::free_port().map_err(Reason::Port)?;
         let order = service::order(&plan.service, arm, self.run, port);
+        let before = Machine::now();
         let zero = Instant::now();
         let keeper = Keeper::start(self.starter, &order, log)?;
         let group = keeper.group().map(|directory| group(directory.clone()));
@@ -112,13 +115,26 @@ impl Bench<'_> {
         let looks = Looks::new(self.observer, zero);
         let seen = live.through(log, &looks);
         tick(Phase::Stopping);
+        let service_seconds = sampler.cost().cpu_seconds;
+        let after = Machine::now();
         let series = sampler.finish();
         let gone = keeper.stop();
         let seen = seen.map_err(|reason| reason.explained_by(&gone))?;
         stopped_cleanly(&gone, port)?;
+        let swapped = seen.spans.iter().filter_map(|span| Some(span.exact?.swapped_bytes)).max();
         let mut trial = assemble(arm, repetition, clocks.unix_ms(), seen, series, &gone)?;
         looks.finish(&mut trial);
-        trial.gaps.extend(clocks.steps()?);
+        let both = before.zip(after);
+        trial.disturbances = Disturbances {
+            stolen_cpu_seconds: both.map(|(before, after)| after.stolen_since(before)),
+            // What another program used that made the load is not known.
+            others_cpu_seconds: both
+                .filter(|_| !matches!(plan.load, Load::External { .. }))
+                .map(|(before, after)| after.others_since(before, service_seconds)),
+            swapped_bytes: swapped,
+            clock_step_seconds: clocks.step()?,
+            n_limit_hits: gone.n_limit_hits,
+        };
         Ok(trial)
     }
 }
@@ -262,7 +278,9 @@ impl Live<'_> {
     fn check_alive(&self) -> Result<(), Reason> {
         self.check_cancelled()?;
         match self.keeper.ended() {
-            Some((end, _)) => Err(Reason::Died { end, at_seconds: self.zero.elapsed().as_secs_f64() }),
+            Some((end, n_left)) => {
+                Err(Reason::Died { end, n_left, at_seconds: self.zero.elapsed().as_secs_f64() })
+            }
             None => Ok(()),
         }
     }

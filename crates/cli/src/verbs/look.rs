@@ -121,7 +121,8 @@ fn process(
     }
 }
 
-fn missing(root: &Root, error: &SelectError) -> Failure {
+/// A service that was not found.
+pub(super) fn missing(root: &Root, error: &SelectError) -> Failure {
     // A pid that is no user process is in no table: say which kind it is.
     if let SelectError::NoProcess(pid) = error
         && let Err(precise) = root.process(*pid).and_then(|process| process.require_memory())

@@ -81,6 +81,17 @@ impl Group {
         self.memory.usage().map(|usage| (usage.peak_bytes, usage.oom_kills)).unwrap_or_default()
     }
 
+    /// How often memory was asked for beyond the limit, and had to be found elsewhere.
+    pub(super) fn n_limit_hits(&self) -> Option<u64> {
+        let read = |name| fs::read_to_string(self.memory.directory.join(name)).ok();
+        match self.memory.version {
+            CgroupVersion::V1 => read("memory.failcnt")?.trim().parse().ok(),
+            CgroupVersion::V2 => {
+                read("memory.events")?.lines().find_map(|line| line.strip_prefix("max "))?.parse().ok()
+            }
+        }
+    }
+
     /// Removes it: whether it is gone.
     pub(super) fn remove(&self) -> bool {
         remove(&self.memory.directory)

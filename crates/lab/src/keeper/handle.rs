@@ -18,7 +18,7 @@ use slackwater_procfs::Root;
 
 use super::descendants::{below, send};
 use super::group;
-use super::protocol::{End, Event, Gone, Order};
+use super::protocol::{End, Event, Gone, Left, Order};
 use crate::service::Log;
 
 /// How long a keeper may take beyond the time that its program has to stop.
@@ -201,7 +201,13 @@ impl Keeper {
         let mut gone = Gone { leftovers: vec![KeeperError::Killed.to_string()], ..Gone::default() };
         loop {
             let orphans = orphans(&root, own);
-            if orphans.is_empty() || Instant::now() > deadline {
+            if orphans.is_empty() {
+                break;
+            }
+            if Instant::now() > deadline {
+                let stuck =
+                    orphans.into_iter().map(|pid| Left { pid: pid.as_raw_pid(), name: "orphan".to_owned() });
+                gone.stuck.extend(stuck);
                 break;
             }
             for orphan in orphans {

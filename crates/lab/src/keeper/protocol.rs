@@ -92,6 +92,8 @@ pub struct Gone {
     pub group_peak_bytes: Option<u64>,
     /// Processes that the kernel killed for want of memory in the control group.
     pub oom_kills: Option<u64>,
+    /// How often the service ran into its memory limit.
+    pub n_limit_hits: Option<u64>,
     /// What could not be tidied up.
     pub leftovers: Vec<String>,
 }

@@ -92,6 +92,7 @@ fn group(order: &Order) -> Result<Option<Group>, String> {
 fn tidied(mut gone: Gone, group: Option<&Group>) -> Gone {
     if let Some(group) = group {
         (gone.group_peak_bytes, gone.oom_kills) = group.counted();
+        gone.n_limit_hits = group.n_limit_hits();
         if !group.remove() {
             gone.leftovers.push(format!("the control group {} is still in use", group.directory().display()));
         }

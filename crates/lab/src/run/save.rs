@@ -6,7 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::RunError;
+use super::{RunError, Setup};
 use crate::result::{Experiment, SCHEMA};
 
 /// What the result is called in its folder.
@@ -32,14 +32,20 @@ impl Folder {
         }
     }
 
-    /// The result that is there, if it is of the plan with this text.
-    pub(super) fn result(&self, plan: &str) -> Result<Option<Experiment>, RunError> {
+    /// The result that is there, if it can be gone on with.
+    pub(super) fn result(&self, setup: &Setup<'_>) -> Result<Option<Experiment>, RunError> {
         let path = self.path.join(FILE);
         if !path.exists() {
             return Ok(None);
         }
         let experiment = read(&path)?;
-        if experiment.plan == plan { Ok(Some(experiment)) } else { Err(RunError::OtherPlan { path }) }
+        if experiment.plan != setup.text {
+            Err(RunError::OtherPlan { path })
+        } else if experiment.slackwater != setup.version {
+            Err(RunError::OtherVersion { path, version: experiment.slackwater })
+        } else {
+            Ok(Some(experiment))
+        }
     }
 
     pub(super) fn save(&self, experiment: &Experiment) -> Result<(), RunError> {

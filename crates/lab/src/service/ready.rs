@@ -36,7 +36,7 @@ pub(crate) enum NotReady {
     Cancelled,
 }
 
-fn background(n_left: usize) -> String {
+pub(crate) fn background(n_left: usize) -> String {
     match n_left {
         0 => String::new(),
         n => format!(
@@ -62,13 +62,14 @@ pub(crate) fn wait(
             Ready::Tcp => connect(port).err().map(|error| format!("connecting to port {port}: {error}")),
             Ready::Http(path) => get(port, path).err().map(|error| format!("GET {path}: {error}")),
         };
-        // A script that has done its work and ended was ready.
+        // A script that has done its work and ended was ready. Of a service that has ended, a process that
+        // it left in the background may answer.
+        if let Some((end, n_left)) = keeper.ended().filter(|_| *ready != Ready::Started) {
+            return Err(NotReady::Ended { end, n_left });
+        }
         let Some(missing) = missing else { return Ok(()) };
         if is_cancelled() {
             return Err(NotReady::Cancelled);
-        }
-        if let Some((end, n_left)) = keeper.ended() {
-            return Err(NotReady::Ended { end, n_left });
         }
         if Instant::now() >= deadline {
             return Err(NotReady::TooLate { within_seconds: within.as_secs_f64(), missing });

@@ -25,13 +25,14 @@ pub(super) struct Span {
 pub(super) struct Exact {
     pub(super) pss_bytes: u64,
     pub(super) private_bytes: u64,
+    pub(super) swapped_bytes: u64,
 }
 
 /// Counts the pages of all these processes; `None` when one of them cannot be read: a sum without it would
 /// be wrong.
 pub(super) fn exact(pids: &[Pid]) -> Option<Exact> {
     let root = Root::host();
-    let mut sum = Exact { pss_bytes: 0, private_bytes: 0 };
+    let mut sum = Exact { pss_bytes: 0, private_bytes: 0, swapped_bytes: 0 };
     for pid in pids {
         let usage = match root.process(*pid).and_then(|process| process.usage()) {
             Ok(usage) => usage,
@@ -40,6 +41,7 @@ pub(super) fn exact(pids: &[Pid]) -> Option<Exact> {
         };
         sum.pss_bytes += usage.pss_bytes;
         sum.private_bytes += usage.private_bytes();
+        sum.swapped_bytes += usage.swap_bytes;
     }
     (!pids.is_empty()).then_some(sum)
 }

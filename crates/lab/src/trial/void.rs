@@ -5,7 +5,7 @@ use std::io;
 
 use crate::keeper::{End, Gone, KeeperError, Left};
 use crate::load::LoadError;
-use crate::service::NotReady;
+use crate::service::{NotReady, background};
 
 /// Why a trial says nothing.
 #[derive(Debug, thiserror::Error)]
@@ -16,8 +16,11 @@ pub(super) enum Reason {
     Start(#[from] KeeperError),
     #[error(transparent)]
     NotReady(NotReady),
-    #[error("the service ended {at_seconds:.1} s after its start, while it was measured: {end}")]
-    Died { end: End, at_seconds: f64 },
+    #[error(
+        "the service ended {at_seconds:.1} s after its start, while it was measured: {end}{}",
+        background(*n_left)
+    )]
+    Died { end: End, n_left: usize, at_seconds: f64 },
     #[error("the service did not do its work: {end}")]
     Failed { end: End },
     #[error(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use slackwater_base::Bytes;
 use slackwater_lab::run::{Phase, Progress};
+use slackwater_report::visible;
 
 use crate::printer::Printer;
 
@@ -46,11 +47,13 @@ impl<'a> Display<'a> {
                 ));
             }
             Progress::Void { void, again, .. } => {
-                let what_next = if again { "; it is tried again at the end" } else { "" };
-                let last =
-                    void.log.last().map_or_else(String::new, |line| format!("\n  its last line: {line}"));
+                let what_next =
+                    if again { "; it is tried again at the end" } else { "; it is not tried again" };
                 self.bar.suspend(|| {
-                    self.printer.warn(&format!("{}: void: {}{what_next}{last}", void.arm, void.reason));
+                    self.printer.warn(&format!("{}: void: {}{what_next}", void.arm, void.reason));
+                    if let Some(line) = void.log.last() {
+                        self.printer.note(&format!("  the last that it wrote: {}", visible(line)));
+                    }
                 });
             }
         }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use slackwater_lab::plan::{self, Plan};
 use slackwater_lab::run::{self as experiment, FILE, Ran, Resume, RunError, Setup};
-use slackwater_lab::surroundings;
+use slackwater_lab::{surroundings, warnings};
 
 use super::keeper;
 use super::observe::Eyes;
 use super::progress::{Display, span};
+use super::report;
 use crate::args::LabRunArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
@@ -36,30 +37,51 @@ Examples:\n  \
 pub(super) fn run(args: &LabRunArgs, printer: &Printer) -> Result<Exit, Failure> {
     let (plan, text) = read(&args.plan)?;
     let folder = args.output.clone().unwrap_or_else(|| folder_of(&args.plan));
-    let own = std::env::current_exe().map_err(|error| {
-        Failure::new(Exit::Bug, "cannot tell where slackwater itself is").caused_by(&error)
-    })?;
-    let own_name = own.to_str().ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("the path of slackwater is no text: {}", own.display()))
-            .hint("move it to a folder whose name is valid UTF-8")
-    })?;
-    let setup = Setup {
-        plan: &plan,
-        text: &text,
-        folder: folder.clone(),
-        resume: if args.force { Resume::No } else { Resume::Yes },
-        // Still this program when its file was replaced meanwhile.
-        keeper: vec!["/proc/self/exe".into(), keeper::VERB.into()],
-        run: vec![own_name.to_owned(), "run".to_owned()],
-        version: env!("CARGO_PKG_VERSION"),
-        surroundings: surroundings::read(),
-    };
+    let own = Own::new()?;
+    let resume = if args.force { Resume::No } else { Resume::Yes };
+    let setup = Setup { resume, ..own.setup(&plan, &text, folder.clone()) };
     printer.note(&announced(&plan));
+    for warning in warnings::of_plan(&plan) {
+        printer.warn(&warning.message);
+    }
     let cancel = interruptible()?;
     let display = Display::new(printer);
     let ran = experiment::run(&setup, &Eyes::new(), &cancel, &mut |progress| display.show(progress));
     display.finish();
     finished(&ran.map_err(|error| refused(&error))?, &folder, printer)
+}
+
+/// How this program starts itself.
+pub(super) struct Own(String);
+
+impl Own {
+    pub(super) fn new() -> Result<Self, Failure> {
+        let path = std::env::current_exe().map_err(|error| {
+            Failure::new(Exit::Bug, "cannot tell where slackwater itself is").caused_by(&error)
+        })?;
+        match path.to_str() {
+            Some(path) => Ok(Self(path.to_owned())),
+            None => {
+                let error = format!("the path of slackwater is no text: {}", path.display());
+                Err(Failure::new(Exit::Usage, error).hint("move it to a folder whose name is valid UTF-8"))
+            }
+        }
+    }
+
+    /// An experiment that goes on where it was broken off.
+    pub(super) fn setup<'a>(&self, plan: &'a Plan, text: &'a str, folder: PathBuf) -> Setup<'a> {
+        Setup {
+            plan,
+            text,
+            folder,
+            resume: Resume::Yes,
+            // Still this program when its file was replaced meanwhile.
+            keeper: vec!["/proc/self/exe".into(), keeper::VERB.into()],
+            run: vec![self.0.clone(), "run".to_owned()],
+            version: env!("CARGO_PKG_VERSION"),
+            surroundings: surroundings::read(),
+        }
+    }
 }
 
 /// Says what came of it.
@@ -69,7 +91,9 @@ fn finished(ran: &Ran, folder: &Path, printer: &Printer) -> Result<Exit, Failure
     if !experiment.trials.is_empty() {
         printer.data(&slackwater_report::lab::table(experiment, printer.style()))?;
     }
-    printer.note(&format!("saved: {}", folder.join(FILE).display()));
+    let page = report::page_beside(folder);
+    report::draw(experiment, &page)?;
+    printer.note(&format!("saved: {} and {}", folder.join(FILE).display(), page.display()));
     if ran.cancelled {
         printer.note("stopped; the same command goes on from here");
         return Ok(Exit::Interrupted);
@@ -104,8 +128,9 @@ pub(super) fn read(path: &Path) -> Result<(Plan, String), Failure> {
     })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|error| unreadable(&error))?;
-    let plan = plan::read_bytes(&bytes, &folder)
-        .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))?;
+    let plan = plan::read_bytes(&bytes, &folder).map_err(|error| {
+        Failure::new(Exit::Usage, format!("{}: {error}", path.display())).hint(error.hint())
+    })?;
     Ok((plan, String::from_utf8_lossy(&bytes).into_owned()))
 }
 

@@ -13,7 +13,7 @@ use crate::env;
 use crate::exit::{Exit, Failure};
 
 /// The library that `choice` means, for a program with this `loader`; `None` when nothing is preloaded.
-pub(super) fn find(choice: &Choice, loader: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+pub(in crate::verbs) fn find(choice: &Choice, loader: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
     let found = match choice {
         Choice::Known(Allocator::Glibc) => return Ok(None),
         Choice::Known(Allocator::Slackwater) => ours()?,

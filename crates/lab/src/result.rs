@@ -193,6 +193,11 @@ pub struct Answers {
     pub n_timeouts: u64,
     /// Connections that failed or broke.
     pub n_failed: u64,
+    /// Requests that met a kept-alive connection as the service closed it, before a byte of an answer, and
+    /// were sent once more on a new one; their latency counts from when they were due. The service may have
+    /// worked on both.
+    #[serde(default)]
+    pub n_resent: u64,
     /// Requests that the generator sent too late to count, at the 99th percentile, in seconds: how
     /// late after they were due, for reasons on its own side.
     pub late_p99_seconds: f64,

@@ -120,6 +120,7 @@ fn answers(scale: f64, dice: &mut Rng) -> Answers {
         n_wrong: 0,
         n_timeouts: 0,
         n_failed: 0,
+        n_resent: 0,
         late_p99_seconds: 1e-4,
         right_per_second: 20.0,
         example_of_wrong: None,

@@ -20,6 +20,7 @@ const EXCERPT_LIMIT: usize = 80;
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     state: State,
+    has_begun: bool,
     /// A head whose end has not come yet.
     head: Vec<u8>,
     status: u16,
@@ -59,6 +60,7 @@ impl Answer {
     /// Ready for the next answer on the same connection; buffers are kept.
     pub(super) fn clear(&mut self) {
         self.state = State::Head;
+        self.has_begun = false;
         self.head.clear();
         self.search.clear();
         self.excerpt.clear();
@@ -66,6 +68,7 @@ impl Answer {
 
     /// Takes the next bytes; true when the answer is complete.
     pub(super) fn take(&mut self, mut bytes: &[u8], expected: &Expected) -> Result<bool, Malformed> {
+        self.has_begun |= !bytes.is_empty();
         while !bytes.is_empty() && self.state != State::Complete {
             let n_used = match self.state {
                 State::Head => self.take_head(bytes, expected)?,
@@ -109,6 +112,11 @@ impl Answer {
         }
         self.keeps_alive = false;
         self.state == State::Complete
+    }
+
+    /// Whether any byte of it has come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Whether the connection may be used again.

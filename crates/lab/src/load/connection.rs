@@ -1,7 +1,10 @@
 //! One connection to the service, which never blocks: it is opened when it is first used, kept alive as long
 //! as the service keeps it, and opened again when it is used after that.
 //!
-//! Invariant: at most one request is under way; nothing is sent twice.
+//! A service may close a connection that rests in the moment in which a request is sent on it. That is neither's
+//! fault: who notices sends the request once more, on a new connection (RFC 9112, 9.3.1).
+//!
+//! Invariant: at most one request is under way; nothing is sent again that was sent on a new connection.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
@@ -35,6 +38,8 @@ pub(super) struct Connection {
     n_gone: usize,
     waits_to_write: bool,
     answer: Answer,
+    /// The request went out on a connection that had rested.
+    had_rested: bool,
     /// Since when it could have been used.
     pub(super) free_since: Duration,
     token: u64,
@@ -47,7 +52,9 @@ pub(super) enum Outcome {
     Waiting,
     /// The answer to this is in: whether it is right, the connection knows.
     Answered(Asked),
-    /// This will not be answered.
+    /// The connection was closed while it rested, as is seen only now: this is to be sent again.
+    Rested(Asked),
+    /// There will be no answer.
     Failed(String),
 }
 
@@ -60,6 +67,7 @@ impl Connection {
             n_gone: 0,
             waits_to_write: false,
             answer: Answer::default(),
+            had_rested: false,
             free_since: Duration::ZERO,
             token,
         }
@@ -85,7 +93,8 @@ impl Connection {
         self.asked = Some(asked);
         self.n_gone = 0;
         self.answer.clear();
-        if self.socket.is_none() {
+        self.had_rested = self.socket.is_some();
+        if !self.had_rested {
             match open(port)? {
                 Opened::Refused(reason) => return Ok(self.fail(reason)),
                 Opened::At(socket, is_connected) => {
@@ -110,11 +119,11 @@ impl Connection {
         mix: &Mix,
         epoll: &OwnedFd,
     ) -> Result<Outcome, LoadError> {
-        if self.waits_to_write
-            && possible.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP)
-            && let outcome @ Outcome::Failed(_) = self.write(epoll)?
-        {
-            return Ok(outcome);
+        if self.waits_to_write && possible.intersects(EventFlags::OUT | EventFlags::ERR | EventFlags::HUP) {
+            let outcome = self.write(epoll)?;
+            if self.socket.is_none() {
+                return Ok(outcome);
+            }
         }
         if possible.intersects(EventFlags::IN | EventFlags::ERR | EventFlags::HUP) {
             return Ok(self.read(buffer, mix));
@@ -189,7 +198,11 @@ impl Connection {
 
     /// Breaks the connection.
     fn fail(&mut self, reason: String) -> Outcome {
-        self.abandon().map_or(Outcome::Waiting, |_| Outcome::Failed(reason))
+        match self.abandon() {
+            Some(asked) if self.had_rested && !self.answer.has_begun() => Outcome::Rested(asked),
+            Some(_) => Outcome::Failed(reason),
+            None => Outcome::Waiting,
+        }
     }
 
     fn interest(&self) -> EventFlags {

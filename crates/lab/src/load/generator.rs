@@ -156,11 +156,16 @@ impl<'a> Generator<'a> {
             let connection = &mut self.connections[idx];
             let kind_idx = self.mix.write(n, &mut connection.outgoing);
             self.tally.sent(now.saturating_sub(due.max(connection.free_since)));
-            let outcome = connection.send(Asked { due, kind_idx }, self.port, &self.epoll);
-            let outcome = outcome.map_err(|error| self.with_open_connections(error))?;
-            self.settle(idx, outcome, pace);
+            self.send(idx, Asked { due, kind_idx }, pace)?;
         }
         Ok(Some(Duration::MAX))
+    }
+
+    /// Sends the request that was written for a connection.
+    fn send(&mut self, idx: usize, asked: Asked, pace: &mut impl Pace) -> Result<(), LoadError> {
+        let outcome = self.connections[idx].send(asked, self.port, &self.epoll);
+        let outcome = outcome.map_err(|error| self.with_open_connections(error))?;
+        self.settle(idx, outcome, pace)
     }
 
     fn proceed(
@@ -171,16 +176,19 @@ impl<'a> Generator<'a> {
         pace: &mut impl Pace,
     ) -> Result<(), LoadError> {
         let outcome = self.connections[idx].proceed(possible, buffer, &self.mix, &self.epoll)?;
-        self.settle(idx, outcome, pace);
-        Ok(())
+        self.settle(idx, outcome, pace)
     }
 
     /// Counts what a connection came to, and frees it.
-    fn settle(&mut self, idx: usize, outcome: Outcome, pace: &mut impl Pace) {
+    fn settle(&mut self, idx: usize, outcome: Outcome, pace: &mut impl Pace) -> Result<(), LoadError> {
         let now = self.from.elapsed();
         let answer = self.connections[idx].answer();
         let was_answered = match outcome {
-            Outcome::Waiting => return,
+            Outcome::Waiting => return Ok(()),
+            Outcome::Rested(asked) => {
+                self.tally.n_resent += 1;
+                return self.send(idx, asked, pace);
+            }
             Outcome::Answered(asked) if now > asked.due + self.timeout => {
                 self.tally.n_timeouts += 1;
                 true
@@ -200,6 +208,7 @@ impl<'a> Generator<'a> {
         };
         self.release(idx, now);
         pace.ended(now, was_answered);
+        Ok(())
     }
 
     /// Ends what is overdue, or everything.

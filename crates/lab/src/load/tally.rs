@@ -21,6 +21,7 @@ const DIGITS: u8 = 3;
 pub(super) struct Tally {
     pub(super) n_due: u64,
     pub(super) n_timeouts: u64,
+    pub(super) n_resent: u64,
     n_right: u64,
     n_wrong: u64,
     n_failed: u64,
@@ -36,6 +37,7 @@ impl Tally {
         Ok(Self {
             n_due: 0,
             n_timeouts: 0,
+            n_resent: 0,
             n_right: 0,
             n_wrong: 0,
             n_failed: 0,
@@ -81,6 +83,7 @@ impl Tally {
             n_wrong: self.n_wrong,
             n_timeouts: self.n_timeouts,
             n_failed: self.n_failed,
+            n_resent: self.n_resent,
             late_p99_seconds: quantile(&self.late_ns, 0.99) / 1e9,
             right_per_second: self.n_right as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE),
             example_of_wrong: self.first_wrong.clone().or_else(|| self.first_failure.clone()),

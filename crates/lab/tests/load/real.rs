@@ -99,9 +99,12 @@ fn gunicorn_answers_each_request_once() {
 fn connections_that_gunicorn_closes_while_they_rest_are_no_failures() {
     let words = ["--worker-class", "gthread", "--threads", "4", "--keep-alive", "1"];
     let Some(gunicorn) = Gunicorn::start(&words) else { return };
-    // Each of eight connections has its turn every 1.6 s.
-    let answers = run(&open(5.0, 4000, http(get("/"))), gunicorn.port);
+    let on = |connections| Http { connections, ..http(get("/")) };
+    // Each connection has its turn every 1.6 s, long after it was closed, or after a second: as it is closed.
+    let answers = run(&open(5.0, 4000, on(8)), gunicorn.port);
     assert_eq!((answers.n_due, answers.n_right), (20, 20), "{answers:?}");
+    let answers = run(&open(100.0, 4000, on(100)), gunicorn.port);
+    assert_eq!((answers.n_due, answers.n_right), (400, 400), "{answers:?}");
 }
 
 #[test]

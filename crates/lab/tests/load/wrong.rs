@@ -144,6 +144,38 @@ fn what_the_server_closes_between_answers_is_opened_again() {
 }
 
 #[test]
+fn what_meets_a_closing_connection_is_sent_once_more() {
+    // It reads the second request on a connection, and closes it without a word: as one that was closing.
+    let closing = Server::start(|mut stream| {
+        if request(&mut stream).is_some() && stream.write_all(&ok("x")).is_ok() {
+            let _ = request(&mut stream);
+        }
+    });
+    let one = |connections| Http { connections, ..http(get("/")) };
+    let answers = run(&open(200.0, 100, one(1)), closing.port);
+    // The first is answered, the second is resent and answered on a new connection, and so on: all but one.
+    assert_eq!((counts(&answers), answers.n_resent), (RIGHT, 19), "{answers:?}");
+    assert_eq!(closing.n_connections(), 20);
+
+    // Half an answer is one: the service has worked on it.
+    let breaking = Server::start(|mut stream| {
+        if request(&mut stream).is_some()
+            && stream.write_all(&ok("x")).is_ok()
+            && request(&mut stream).is_some()
+        {
+            let _ = stream.write_all(b"HTTP/1.1 2");
+        }
+    });
+    let answers = run(&open(200.0, 100, one(1)), breaking.port);
+    assert_eq!((counts(&answers), answers.n_resent), ([10, 0, 0, 10], 0), "{answers:?}");
+
+    // On a new connection nothing is tried again.
+    let silent = Server::start(|mut stream| drop(request(&mut stream)));
+    let answers = run(&load(get("/")), silent.port);
+    assert_eq!((counts(&answers), answers.n_resent), (FAILED, 0), "{answers:?}");
+}
+
+#[test]
 fn bytes_that_nobody_asked_for_are_no_answer_to_the_next_request() {
     let server = Server::answering(|_| [ok("mean"), ok("other")].concat());
     let request = Request { contains: Some("mean".to_owned()), ..get("/") };

@@ -246,6 +246,7 @@ fn answers(p50_ms: f64, dice: &mut Dice) -> Answers {
         n_wrong: 0,
         n_timeouts: 0,
         n_failed: 0,
+        n_resent: 0,
         late_p99_seconds: 0.000_2,
         right_per_second: N_ANSWERS as f64 / LOAD_SECONDS,
         example_of_wrong: None,

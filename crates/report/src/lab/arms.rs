@@ -5,7 +5,7 @@
 
 use slackwater_base::Bytes;
 use slackwater_lab::result::{
-    ArmAsRun, ArmCompared, Compared, Experiment, InForce, LoadModel, Measure, Surroundings, Trial, Verdict,
+    ArmAsRun, ArmCompared, Compared, Experiment, InForce, LoadModel, Measure, Surroundings, Trial,
 };
 
 use super::words;
@@ -115,11 +115,6 @@ impl<'a> Arm<'a> {
     /// One of its measures.
     pub(super) fn measure(&self, measure: Measure) -> Option<&'a Compared> {
         self.compared?.measures.get(&measure)
-    }
-
-    /// What is said of one of its measures.
-    pub(super) fn verdict(&self, measure: Measure) -> Option<Verdict> {
-        self.measure(measure).map(|compared| compared.verdict)
     }
 
     /// The median over its trials of RSS after the idle time of one round, in bytes.

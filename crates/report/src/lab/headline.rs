@@ -103,6 +103,13 @@ impl Told<'_> {
             _ => ("less", "more"),
         };
         let text = format!("{} {}", name(measure, self.per_answer), difference(compared, less, more));
+        if compared.verdict == Verdict::NoDifferenceSeen {
+            // A difference that was not seen has no size, only bounds.
+            let side =
+                |ratio: f64| format!("{} % {}", percent_of(ratio), if ratio < 1.0 { less } else { more });
+            let (low, high) = (side(compared.low), side(compared.high));
+            return format!("{} (between {low} and {high})", name(measure, self.per_answer));
+        }
         match (compared.verdict, self.base.and_then(|base| base.measure(measure))) {
             (Verdict::Better | Verdict::Worse, Some(base)) => {
                 let (own, other) = (amount(measure, compared.median), amount(measure, base.median));

@@ -3,4 +3,5 @@
 mod browser;
 mod experiment;
 mod page;
+mod schema;
 mod table;

@@ -87,7 +87,7 @@ pub fn of_voids(voids: &[Void]) -> Vec<Warning> {
         .map(|(arm, n)| {
             let reason = voids.iter().rev().find(|void| void.arm == arm).map_or("", |void| &void.reason);
             Kind::VoidTrials
-                .of(arm, format!("{n} trials said nothing and count for nothing; the last: {reason}"))
+                .of(arm, format!("{} void and not counted; the last: {reason}", counted(n, "trial")))
         })
         .collect()
 }
@@ -102,6 +102,11 @@ impl Kind {
     fn of(self, arm: &str, message: impl Into<String>) -> Warning {
         Warning { kind: self.key().to_owned(), arm: Some(arm.to_owned()), message: message.into() }
     }
+}
+
+/// `1 trial`, `2 trials`.
+fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// How often each name comes, in the order in which they come first.

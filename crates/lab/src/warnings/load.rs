@@ -11,6 +11,8 @@ const LATE_SECONDS: f64 = 0.002;
 const KEPT_UP: f64 = 0.97;
 /// The share of a round that counts as its beginning.
 const BEGINNING: f64 = 0.2;
+/// A shorter round has too few samples in its beginning.
+const SHORTEST_TO_JUDGE_SECONDS: f64 = 10.0;
 /// A beginning that costs so much more than the rest is not yet the service at work.
 const UNLIKE: f64 = 0.2;
 
@@ -42,21 +44,29 @@ pub(super) fn warnings(plan: &Plan, trials: &[Trial]) -> Vec<Warning> {
                 ),
             ));
         }
-        let late = answers.iter().map(|answers| answers.late_p99_seconds).fold(0.0, f64::max);
-        if late > LATE_SECONDS {
-            warnings.push(Kind::GeneratorFellBehind.of(
-                &arm.name,
-                format!(
-                    "one request in a hundred was sent {:.1} ms late or more, for want of processor time; \
-                     lower the rate, or keep a processor for the generator (cpus, load_cpus)",
-                    late * 1e3
-                ),
-            ));
-        }
         warnings.extend(saturated(plan, &arm.name, &trials));
         warnings.extend(cold(plan, &arm.name, &trials));
     }
+    warnings.extend(late(trials));
     warnings
+}
+
+/// The latest of all arms: it is one generator.
+fn late(trials: &[Trial]) -> Option<Warning> {
+    let all = trials.iter().flat_map(|trial| {
+        let answers = trial.rounds.iter().filter_map(|round| round.load.as_ref());
+        answers.map(move |answers| (trial, answers.late_p99_seconds))
+    });
+    let (trial, late) = all.max_by(|left, right| left.1.total_cmp(&right.1))?;
+    (late > LATE_SECONDS).then(|| {
+        Kind::GeneratorFellBehind.said(format!(
+            "one request in a hundred was sent {:.1} ms late or more (worst in '{}', repetition {}), for want of \
+             processor time; lower the rate, or keep a processor for the generator (cpus, load_cpus)",
+            late * 1e3,
+            trial.arm,
+            trial.repetition + 1
+        ))
+    })
 }
 
 /// The rate of right answers against that of requests.
@@ -95,6 +105,9 @@ fn cold(plan: &Plan, arm: &str, trials: &[&Trial]) -> Option<Warning> {
     let excess = |trial: &&Trial| {
         let round = trial.rounds.first()?;
         let length = round.load_until - round.load_from;
+        if length < SHORTEST_TO_JUDGE_SECONDS {
+            return None;
+        }
         let cut = round.load_from + BEGINNING * length;
         let cpu_at =
             |at: f64| trial.series.iter().find(|point| point.at >= at).map(|point| point.cpu_seconds);

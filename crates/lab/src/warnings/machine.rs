@@ -79,8 +79,9 @@ pub(super) fn of_trials(trials: &[Trial]) -> Vec<Warning> {
         warnings.push(Kind::MemoryLimit.of(
             arm,
             format!(
-                "it ran into its memory limit in {n} trials: peak and CPU are those of a service that is short \
-                 of memory; raise memory_limit unless that is what is to be seen"
+                "it ran into its memory limit in {}: peak and CPU are those of a service that is short of \
+                 memory; raise memory_limit unless that is what is to be seen",
+                super::counted(n, "trial")
             ),
         ));
     }

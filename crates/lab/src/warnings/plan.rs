@@ -41,8 +41,8 @@ pub fn of_plan(plan: &Plan) -> Vec<Warning> {
     }
     if plan.schedule.repetitions < FEWEST {
         warnings.push(Kind::FewRepetitions.said(format!(
-            "{} repetitions have no interval: nothing can be called better or worse; set repetitions to 5",
-            plan.schedule.repetitions
+            "{} without an interval: nothing can be called better or worse; set repetitions to 5",
+            super::counted(plan.schedule.repetitions, "repetition")
         )));
     }
     warnings

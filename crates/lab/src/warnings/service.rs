@@ -17,8 +17,8 @@ pub(super) fn warnings(plan: &Plan, trials: &[Trial]) -> Vec<Warning> {
             warnings.push(Kind::WorkersReplaced.of(
                 &arm.name,
                 format!(
-                    "{n_replaced} processes were replaced during its trials: each begins with a small heap; \
-                     switch off --max-requests and reloading to compare allocators"
+                    "processes were replaced during its trials, {n_replaced} in all: each new one begins with a small \
+                     heap; switch off --max-requests and reloading to compare allocators"
                 ),
             ));
         }

@@ -1,6 +1,6 @@
 //! What the numbers say about themselves: null arms, drift, width.
 
-use super::Kind;
+use super::{Kind, counted};
 use crate::compare::{name, value_of};
 use crate::plan::Plan;
 use crate::result::{Comparison, Measure, Trial, Verdict, Warning};
@@ -15,7 +15,7 @@ const SLOPE_ERRORS: f64 = 4.0;
 
 pub(super) fn warnings(plan: &Plan, comparison: &Comparison, trials: &[Trial]) -> Vec<Warning> {
     let mut warnings = null_differs(plan, comparison);
-    warnings.extend(few(comparison));
+    warnings.extend(few(plan, comparison));
     warnings.extend(too_wide(plan, comparison));
     warnings.extend(drift(plan, trials));
     warnings
@@ -49,13 +49,18 @@ fn null_differs(plan: &Plan, comparison: &Comparison) -> Vec<Warning> {
         .collect()
 }
 
-fn few(comparison: &Comparison) -> Option<Warning> {
-    let fewest = comparison.arms.iter().map(|arm| arm.n_trials).min()?;
-    (fewest < FEWEST).then(|| {
-        Kind::FewRepetitions.said(format!(
-            "an arm has {fewest} trials that count: with fewer than {FEWEST} nothing can be called better or \
-             worse; repeat 5 times or more"
-        ))
+/// Trials that were lost; of a plan that asks for too few, its own warning says so.
+fn few(plan: &Plan, comparison: &Comparison) -> Option<Warning> {
+    let fewest = comparison.arms.iter().min_by_key(|arm| arm.n_trials)?;
+    (fewest.n_trials < FEWEST && plan.schedule.repetitions >= FEWEST).then(|| {
+        Kind::FewRepetitions.of(
+            &fewest.arm,
+            format!(
+                "{} that count: with fewer than {FEWEST} nothing can be called better or worse; see why the \
+                 others do not count, and run it again",
+                counted(fewest.n_trials, "trial")
+            ),
+        )
     })
 }
 

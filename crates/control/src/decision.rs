@@ -4,6 +4,7 @@ use slackwater_layout::slackwater::{GovernorState, Reason};
 
 use crate::activity::Activity;
 use crate::lesson::Lesson;
+use crate::peak::Peak;
 use crate::policy::{ns, share};
 use crate::pressure::Pressure;
 use crate::{Heap, Policy, Sample};
@@ -49,6 +50,7 @@ pub struct State {
     before: Option<Sample>,
     heap: Heap,
     heap_ns: Option<u64>,
+    peak: Peak,
     /// When the limit and the stalls were last asked for.
     limit_ns: Option<u64>,
     limit_asked: bool,
@@ -70,6 +72,7 @@ impl State {
             before: None,
             heap: Heap { active_bytes: 0, dirty_bytes: 0 },
             heap_ns: None,
+            peak: Peak::NONE,
             limit_ns: None,
             limit_asked: true,
             stirred: true,
@@ -96,6 +99,8 @@ impl State {
         self.lain_byte_ns =
             self.lain_byte_ns.saturating_add(u128::from(self.heap.dirty_bytes) * u128::from(elapsed_ns));
         if let Some(heap) = sample.heap {
+            let since_ns = self.heap_ns.map_or(0, |at| sample.now_ns.saturating_sub(at));
+            self.peak.observe(policy, since_ns, heap.active_bytes);
             self.heap = heap;
             self.heap_ns = Some(sample.now_ns);
             self.stirred = false;
@@ -140,8 +145,9 @@ impl State {
     }
 
     fn is_above_cap(&self, policy: &Policy) -> bool {
-        let cap = share(self.heap.active_bytes, policy.cap_permille).max(policy.cap_min_bytes);
-        self.heap.dirty_bytes > cap
+        let peak = self.peak.bytes();
+        let most = peak.saturating_add(share(peak, policy.cap_permille).max(policy.cap_min_bytes));
+        self.heap.active_bytes.saturating_add(self.heap.dirty_bytes) > most
     }
 
     /// Lean under pressure, as at the start afterwards.

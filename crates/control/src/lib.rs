@@ -16,6 +16,7 @@
 mod activity;
 mod decision;
 mod lesson;
+mod peak;
 mod policy;
 mod pressure;
 mod sample;

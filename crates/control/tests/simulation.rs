@@ -138,17 +138,17 @@ fn a_burst_is_followed_by_one_purge_and_then_by_quiet() {
     let run = governed(60_000, work);
     assert_eq!(run.purges(Reason::IdleEdge), 1, "{run:?}");
     assert_eq!(run.dirty_bytes, 0);
-    assert!(run.dirty_byte_ms < 1_600 * 40 * MIB, "it comes within 0.4 s");
-    assert!(run.n_looks < 1_200 / 50 + 10_000 / 250 + 60, "{} looks", run.n_looks);
+    assert!(run.dirty_byte_ms < 2_200 * 40 * MIB, "it comes within a second");
+    assert!(run.n_looks < (1_200 + 800) / 50 + 10_000 / 250 + 60, "{} looks", run.n_looks);
     assert!(run.n_heap_looks < 20, "the costly look only while something happens: {}", run.n_heap_looks);
 }
 
 #[test]
 fn pauses_worth_it_are_used_at_a_fraction_of_the_faults_of_purging_at_once() {
-    let service = bursty(15, 1_500);
+    let service = bursty(15, 2_500);
     let without = run(None, 60_000, &service);
     let with = governed(60_000, &service);
-    let n_pauses = 60_000 / (1_200 + 1_500);
+    let n_pauses = 60_000 / (1_200 + 2_500);
     assert!((n_pauses - 1..=n_pauses + 1).contains(&with.purges(Reason::IdleEdge)), "{with:?}");
     assert!(with.dirty_byte_ms * 3 < without.dirty_byte_ms);
     // Decay zero faults each request's 10,000 pages in again.
@@ -158,20 +158,20 @@ fn pauses_worth_it_are_used_at_a_fraction_of_the_faults_of_purging_at_once() {
 
 #[test]
 fn pauses_not_worth_it_are_learned() {
-    // 0.6 s: a purge after 0.2 s is undone 0.4 s later.
-    let service = bursty(15, 600);
-    let learned = governed(120_000, &service);
+    // 1.2 s: a purge after 0.8 s is undone 0.4 s later.
+    let service = bursty(15, 1_200);
+    let learned = governed(240_000, &service);
     assert!(learned.purges(Reason::IdleEdge) <= 3, "{learned:?}");
-    assert!(learned.idle_wait_ms > 400);
-    let stubborn = Policy { idle_wait_max_ms: 200, ..Policy::DEFAULT };
-    let control = run(Some(&stubborn), 120_000, &service);
+    assert!(learned.idle_wait_ms > 1_200);
+    let stubborn = Policy { idle_wait_max_ms: 800, ..Policy::DEFAULT };
+    let control = run(Some(&stubborn), 240_000, &service);
     assert!(control.purges(Reason::IdleEdge) > 50, "{control:?}");
 }
 
 #[test]
 fn what_was_learned_is_forgotten_when_pauses_become_long() {
     let service = |now_ms| {
-        if now_ms < 30_000 { bursty(15, 600)(now_ms) } else { bursty(15, 10_000)(now_ms - 30_000) }
+        if now_ms < 30_000 { bursty(15, 1_200)(now_ms) } else { bursty(15, 10_000)(now_ms - 30_000) }
     };
     let run = governed(300_000, service);
     assert_eq!(run.idle_wait_ms, Policy::DEFAULT.idle_wait_min_ms, "{run:?}");
@@ -219,31 +219,39 @@ fn a_trickle_is_collected_in_the_end() {
     assert!(run(Some(&edge_only), 600_000, trickle).dirty_bytes > 50 * MIB, "the control");
 }
 
-/// Works without a pause; every second its working set halves, and grows again.
-fn waves(now_ms: u64) -> Work {
-    Work {
+/// Works without a pause; in every period its working set halves, and grows again.
+fn waves(period_ms: u64) -> impl Fn(u64) -> Work {
+    move |now_ms| Work {
         cpu_permille: 900,
-        active_bytes: if now_ms % 1_000 < 500 { 200 * MIB } else { 100 * MIB },
+        active_bytes: if now_ms % period_ms < period_ms / 2 { 200 * MIB } else { 100 * MIB },
         ..Work::default()
     }
 }
 
 #[test]
+fn what_the_next_wave_needs_again_is_kept() {
+    let with = governed(60_000, waves(1_000));
+    assert_eq!(with.n_purges(), 0, "{with:?}");
+    let forgetful = Policy { cap_memory_ms: 0, ..Policy::DEFAULT };
+    let control = run(Some(&forgetful), 60_000, waves(1_000));
+    assert!(control.purges(Reason::DirtyCap) > 3 && control.minor_faults > with.minor_faults, "{control:?}");
+}
+
+#[test]
 fn steady_load_is_capped_at_its_price() {
-    let with = governed(60_000, waves);
-    let without = run(None, 60_000, waves);
+    let waves = waves(5_000);
+    let with = governed(600_000, &waves);
+    let without = run(None, 600_000, &waves);
     let cap = with.purges(Reason::DirtyCap);
     let paid_ns = (with.minor_faults - without.minor_faults) * Policy::DEFAULT.page_cost_ns;
-    let cpu_ns = 60_000 * 900_000;
+    let cpu_ns = 600_000 * 900_000;
     assert!(cap > 3, "{with:?}");
     // One purge may stand unpaid at the end.
     let budget_ns = cpu_ns * Policy::DEFAULT.cap_cost_permille / 1000 + 25_600 * Policy::DEFAULT.page_cost_ns;
     assert!(paid_ns <= budget_ns, "paid {paid_ns} of {budget_ns}");
     assert!(with.above_cap_ms < without.above_cap_ms);
-    let untaught = Policy { cap_backoff_max_permille: 1_000, ..Policy::DEFAULT };
-    assert!(run(Some(&untaught), 60_000, waves).purges(Reason::DirtyCap) >= 2 * cap, "the control");
     let generous = Policy { cap_cost_permille: 1_000, ..Policy::DEFAULT };
-    assert!(run(Some(&generous), 60_000, waves).purges(Reason::DirtyCap) >= 2 * cap, "the control");
+    assert!(run(Some(&generous), 600_000, &waves).purges(Reason::DirtyCap) > cap, "the control");
 }
 
 #[test]
@@ -256,7 +264,7 @@ fn memory_that_a_working_process_no_longer_needs_is_given_back() {
     };
     let with = governed(60_000, day);
     assert_eq!(with.purges(Reason::DirtyCap), 1, "{with:?}");
-    assert!(with.above_cap_ms < 200);
+    assert!(with.above_cap_ms < Policy::DEFAULT.cap_memory_ms, "{with:?}");
     let uncapped = Policy { cap_min_bytes: u64::MAX, ..Policy::DEFAULT };
     assert!(run(Some(&uncapped), 60_000, day).above_cap_ms > 50_000, "the control");
 }

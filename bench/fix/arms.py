@@ -41,14 +41,15 @@ ARMS = [
         libraries.tcmalloc,
         {"TCMALLOC_AGGRESSIVE_DECOMMIT": "t", **MALLOC},
     ),
-    Arm("slackwater", "as `slackwater run` starts it, PYTHONMALLOC=malloc", libraries.slackwater, MALLOC),
+    Arm("slackwater", "as `slackwater run` starts it", libraries.slackwater, {}),
+    Arm("slackwater again", "the same once more: a difference by chance", libraries.slackwater, {}),
     Arm(
-        "slackwater again",
-        "the same once more: a difference by chance",
+        "slackwater pymalloc",
+        "the same with `--pymalloc keep`: Python's own pools",
         libraries.slackwater,
-        MALLOC,
+        {"PYTHONMALLOC": "pymalloc"},
     ),
-    Arm("slackwater pymalloc", "the same with Python's own pools", libraries.slackwater, {}),
+    Arm("slackwater malloc", "the same with `--pymalloc off`: no pools", libraries.slackwater, MALLOC),
 ]
 
 

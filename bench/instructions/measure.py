@@ -22,13 +22,15 @@ from bench import PYTHON, REPOSITORY, row, title
 LIBRARY = Path(os.environ.get("SLACKWATER_LIBRARY", REPOSITORY / "target/release/libslackwater_alloc.so"))
 DEBIAN = Path("/usr/lib/x86_64-linux-gnu")
 MALLOC = {"PYTHONMALLOC": "malloc"}
+OURS = {"LD_PRELOAD": LIBRARY, "SLACKWATER_GOVERNOR": "off"}
 
 # The first is what the others are compared with. The governor does its work in time, not in instructions.
 ARMS = {
     "glibc, pymalloc": {},
     "glibc": MALLOC,
-    "slackwater": MALLOC | {"LD_PRELOAD": LIBRARY, "SLACKWATER_GOVERNOR": "off"},
-    "slackwater, pymalloc": {"LD_PRELOAD": LIBRARY, "SLACKWATER_GOVERNOR": "off"},
+    "slackwater": OURS,
+    "slackwater, pymalloc": OURS | {"PYTHONMALLOC": "pymalloc"},
+    "slackwater, malloc": OURS | MALLOC,
     "jemalloc 5.3.0": MALLOC | {"LD_PRELOAD": DEBIAN / "libjemalloc.so.2"},
     "mimalloc 2.0": MALLOC | {"LD_PRELOAD": DEBIAN / "libmimalloc.so.2.0"},
     "tcmalloc (gperftools 2.10)": MALLOC | {"LD_PRELOAD": DEBIAN / "libtcmalloc_minimal.so.4"},
@@ -37,7 +39,7 @@ ARMS = {
 
 def main() -> None:
     title(
-        "instructions: small objects in one thread, PYTHONMALLOC=malloc unless said otherwise",
+        "instructions: small objects in one thread; others than ours with PYTHONMALLOC=malloc unless said otherwise",
         "allocator",
         ">million instructions",
         ">to the first",

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What Python's own pools cost and save under our allocator, for every interpreter that is found.
+"""Who serves Python's small objects under our library, for every interpreter that is found.
 
-With PYTHONMALLOC=malloc the small objects are jemalloc's, which gives their pages back; with the pools they
-are a little cheaper, and one survivor keeps a whole arena of them. Pairs in random order; the ratio is of
-malloc to the pools, of processor time and of RSS after an idle second.
+`ours` is the default, pools of the library's; `pymalloc` keeps Python's own, where one survivor keeps a
+whole arena; with `malloc` they are jemalloc's like all others. Every arm once per repetition, in random
+order; ratios are to glibc with pymalloc, of processor time; RSS is that after an idle second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ from compare import interval
 from bench import mb, row, rss_bytes, title
 
 IDLE_SECONDS = 1.0
-ARMS = {"glibc": (False, {}), "pools": (True, {}), "malloc": (True, {"PYTHONMALLOC": "malloc"})}
+ARMS = {
+    "glibc": (False, {}),
+    "ours": (True, {}),
+    "pymalloc": (True, {"PYTHONMALLOC": "pymalloc"}),
+    "malloc": (True, {"PYTHONMALLOC": "malloc"}),
+}
 
 
 def main() -> None:
@@ -33,8 +38,9 @@ def main() -> None:
     parser.add_argument("-n", "--repetitions", type=int, default=5)
     parser.add_argument("-p", "--python", action="append", help="this interpreter; repeatable")
     args = parser.parse_args()
-    columns = ("Python", "work", ">CPU s glibc", ">pools", ">malloc", ">malloc to pools", ">malloc to glibc")
-    title("PYTHONMALLOC under our allocator", *columns, ">idle glibc", ">pools", ">malloc")
+    served = [f">{arm}" for arm in list(ARMS)[1:]]
+    columns = ["Python", "work", ">CPU s glibc", *served, ">idle glibc", *served]
+    title("Python's small objects under our library: CPU to glibc's, and idle RSS", *columns)
     dice = random.Random(1)
     for python in args.python or interpreters():
         for work in ("small", "burst"):
@@ -81,8 +87,8 @@ def show(python: str, work: str, trials: dict[str, list[tuple[float, int]]]) -> 
     row(
         f"{said} ({where})",
         work,
-        *(f"{statistics.median(cpu[arm]):.2f}" for arm in ARMS),
-        *(shown(cpu["malloc"], cpu[base]) for base in ("pools", "glibc")),
+        f"{statistics.median(cpu['glibc']):.2f}",
+        *(shown(cpu[arm], cpu["glibc"]) for arm in list(ARMS)[1:]),
         *(mb(idle[arm]) for arm in ARMS),
     )
 

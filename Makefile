@@ -10,7 +10,7 @@ TOOLS := $(TARGET)/tools
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: build library demo test setup fixtures bench corpus fuzz fuzz-replay lint unit generated policy short-demo clean-demo help
+.PHONY: build library demo article test setup fixtures bench corpus fuzz fuzz-replay lint unit generated policy short-demo clean-demo help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,8 +23,11 @@ library: ## what is loaded into services, target/library/libslackwater_*.so (the
 	cargo build --profile library --package slackwater-allocator
 	cargo build --profile library --package slackwater-agent
 
-demo: ## a real service that keeps its memory, diagnosed and trimmed (about 3 minutes)
+demo: ## a real service that keeps its memory: diagnosed, trimmed, run tuned, compared (about 8 minutes)
 	@$(PYTHON) demo/run.py
+
+article: ## the experiment of docs/article.md: two servers, four allocators each (about 35 minutes)
+	@$(PYTHON) demo/run.py --plan article
 
 test: setup fixtures lint unit fuzz-replay generated policy short-demo ## all checks and tests
 	$(call say,all passed)
@@ -82,7 +85,7 @@ short-demo: library ## the demo with one round of load and the debug build
 	$(call say,demo)
 	cargo build --quiet --package slackwater
 	@SLACKWATER=$(TARGET)/debug/slackwater SLACKWATER_LIBRARY=$(abspath $(TARGET))/library/libslackwater_alloc.so \
-		$(PYTHON) demo/run.py --rounds 1
+		$(PYTHON) demo/run.py --rounds 1 --without-lab
 
 corpus: build ## precision and recall of the verdicts on labelled services
 	cargo xtask corpus

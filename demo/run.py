@@ -3,8 +3,9 @@
 
 Makes a virtual environment beside this file, builds Slackwater, starts the telemetry service on real
 gunicorn, loads it, lets it idle, then runs `slackwater diagnose` and `slackwater trim` on it. Then starts
-the same service under `slackwater run` and loads it again. Everything it starts is stopped at the end,
-also after Ctrl-C.
+the same service under `slackwater run` and loads it again. At last `slackwater lab` compares both by
+demo/lab.toml, or, with --plan article, the article's six arms and ours. Everything it starts is stopped at
+the end, also after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=8, help="threads of each worker")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of load")
     parser.add_argument("--server", choices=("gunicorn", "uvicorn"), default="gunicorn")
+    parser.add_argument("--without-lab", action="store_true", help="only diagnose, trim and run")
+    parser.add_argument("--plan", help="only run this plan of demo/, such as article")
     parser.add_argument("--venv-only", action="store_true", help="only make the virtual environment")
     args = parser.parse_args()
     # Ends through the code that stops the service, also where a shell had Ctrl-C ignored.
@@ -48,7 +51,9 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         make_venv()
-        if not args.venv_only:
+        if args.plan:
+            experiment(build(), args.plan)
+        elif not args.venv_only:
             demo(args)
     except Failed as error:
         print(f"error: {error}", file=sys.stderr)
@@ -84,6 +89,17 @@ def demo(args: argparse.Namespace) -> None:
     print(f"  {kept / 1e6:.0f} MB idle on glibc, {fixed / 1e6:.0f} MB idle under slackwater run")
     if fixed > kept / 2:
         raise Failed("slackwater run did not halve the idle service")
+    if not args.without_lab:
+        experiment(slackwater, "lab")
+
+
+def experiment(slackwater: Path, plan: str) -> None:
+    """`slackwater lab run` on a plan of this folder; the page is left in out/."""
+    result = REPOSITORY / f"out/{plan}.lab"
+    step(f"slackwater lab run demo/{plan}.toml")
+    here = {**os.environ, "PATH": f"{VENV / 'bin'}:{os.environ['PATH']}"}
+    run([slackwater, "lab", "run", DEMO / f"{plan}.toml", "--output", result, "--force"], env=here)
+    print(f"  open {result.relative_to(REPOSITORY)}/report.html")
 
 
 def load_and_idle(url: str, rounds: int) -> None:
@@ -242,9 +258,9 @@ def show(slackwater: Path, *words: str) -> None:
     run([slackwater, *words])
 
 
-def run(command: list, cwd: Path | None = None) -> None:
+def run(command: list, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
     sys.stdout.flush()
-    done = subprocess.run([str(word) for word in command], cwd=cwd, check=False)
+    done = subprocess.run([str(word) for word in command], cwd=cwd, env=env, check=False)
     if done.returncode != 0:
         raise Failed(f"{Path(command[0]).name} ended with {done.returncode}")
 

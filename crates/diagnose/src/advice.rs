@@ -72,6 +72,15 @@ pub(crate) fn run(target: &Target) -> Advice {
     advice(When::ForGood, format!("slackwater run -- {}", target.command), effect)
 }
 
+/// The same load before and after, measured.
+pub(crate) fn prove(target: &Target) -> Advice {
+    advice(
+        When::Prove,
+        target.verb("lab init"),
+        "writes a plan that load-tests the service with and without it",
+    )
+}
+
 /// Our allocator, for Python's small objects too.
 pub(crate) fn run_for_objects(target: &Target) -> Advice {
     let effect = "a tuned allocator for small objects too, instead of pymalloc's arenas; \

@@ -16,11 +16,13 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
     if facts.is_cause(tops) {
         advice.push(advice::trim_deep(facts.target, tops));
     }
-    advice.push(if facts.are_all_ours() {
-        advice::note("live blocks share these pages: only freeing them, or a restart, gives them back")
+    if facts.are_all_ours() {
+        advice.push(advice::note(
+            "live blocks share these pages: only freeing them, or a restart, gives them back",
+        ));
     } else {
-        advice::run(facts.target)
-    });
+        advice.extend([advice::run(facts.target), advice::prove(facts.target)]);
+    }
     Some(Finding {
         code: Code::PinnedGlibc,
         kind: Kind::Pinned,

@@ -26,7 +26,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
             count("arenas", pymalloc.map(|heap| heap.arenas.len()).sum()),
             share("share_of_rss", facts.share(pinned)),
         ],
-        advice: vec![advice::run_for_objects(facts.target)],
+        advice: vec![advice::run_for_objects(facts.target), advice::prove(facts.target)],
     })
 }
 

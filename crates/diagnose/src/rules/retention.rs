@@ -10,6 +10,12 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
     if !facts.is_much_slack(trimmable) {
         return None;
     }
+    let mut advice = vec![advice::trim(facts.target, trimmable), advice::keep_trimming(facts.target)];
+    if facts.are_all_ours() {
+        advice.push(advice::verify(facts.target));
+    } else {
+        advice.extend([advice::run(facts.target), advice::prove(facts.target)]);
+    }
     let arenas = facts.processes.iter().flat_map(malloc_heaps).map(|heap| heap.arenas.len()).sum();
     Some(Finding {
         code: Code::Retention,
@@ -23,11 +29,7 @@ pub(super) fn find(facts: &Facts<'_>) -> Option<Finding> {
             share("share_of_rss", facts.share(trimmable)),
             count("arenas", arenas),
         ],
-        advice: vec![
-            advice::trim(facts.target, trimmable),
-            advice::keep_trimming(facts.target),
-            if facts.are_all_ours() { advice::verify(facts.target) } else { advice::run(facts.target) },
-        ],
+        advice,
     })
 }
 
@@ -61,6 +63,7 @@ mod tests {
         assert_eq!(commands[0], "slackwater trim --name gunicorn");
         assert!(commands[1].contains(" --every "), "{commands:?}");
         assert_eq!(commands[2], "slackwater run -- gunicorn app:app");
+        assert_eq!(commands[3], "slackwater lab init --name gunicorn");
     }
 
     #[test]

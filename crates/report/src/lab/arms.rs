@@ -3,6 +3,8 @@
 //! Invariant: every figure is one of the result's own, or a median of some; an arm without trials is
 //! there, and has none.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use slackwater_base::Bytes;
 use slackwater_lab::result::{
     ArmAsRun, ArmCompared, Compared, Experiment, InForce, LoadModel, Measure, Surroundings, Trial,
@@ -129,20 +131,38 @@ impl<'a> Arm<'a> {
         trials.get(trials.len().checked_sub(1)? / 2).copied()
     }
 
-    /// What served its processes, each answer once; workers before the others.
-    pub(super) fn in_force(&self) -> Vec<(&'a InForce, usize)> {
-        let mut seen: Vec<(&InForce, usize)> = Vec::new();
+    /// What served its processes, those alike together; workers before the others.
+    pub(super) fn in_force(&self) -> Vec<Alike<'a>> {
+        let mut groups: Vec<Alike<'a>> = Vec::new();
         for process in self.trials().flat_map(|trial| &trial.in_force) {
-            let same =
-                |one: &InForce| InForce { pid: 0, ..one.clone() } == InForce { pid: 0, ..process.clone() };
-            match seen.iter_mut().find(|(one, _)| same(one)) {
-                Some((_, count)) => *count += 1,
-                None => seen.push((process, 1)),
+            // Settings differ where an allocator moves them by itself: that makes no other kind of process.
+            let rest =
+                |one: &'a InForce| (&one.role, &one.python, &one.allocator, &one.objects, &one.purging);
+            let known = groups.iter().position(|group| rest(group.process) == rest(process));
+            let index = known.unwrap_or_else(|| {
+                groups.push(Alike { process, settings: BTreeMap::new(), n_processes: 0 });
+                groups.len() - 1
+            });
+            let group = &mut groups[index];
+            group.n_processes += 1;
+            for (name, value) in &process.settings {
+                group.settings.entry(name).or_default().insert(value);
             }
         }
-        seen.sort_by_key(|(process, _)| process.role != "worker");
-        seen
+        groups.sort_by_key(|group| group.process.role != "worker");
+        groups
     }
+}
+
+/// Processes of one arm that the same serves.
+#[derive(Clone, Debug)]
+pub(super) struct Alike<'a> {
+    /// One of them.
+    pub(super) process: &'a InForce,
+    /// The settings of all, with every value that was seen.
+    pub(super) settings: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    /// How many they were, over all trials.
+    pub(super) n_processes: usize,
 }
 
 /// What is known of the machine, an item each.

@@ -4,7 +4,7 @@
 //! the template's escape, the picture's or the data block's; the only scripts that may run are the two whose
 //! hashes the page's policy names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use slackwater_lab::result::{Experiment, Measure};
@@ -45,6 +45,7 @@ struct Page {
     columns: Vec<&'static str>,
     rows: Vec<Row>,
     baseline: String,
+    has_null: bool,
     tails: Option<String>,
     tail_notes: Vec<String>,
     chosen: Option<Chosen>,
@@ -108,6 +109,7 @@ pub fn page(experiment: &Experiment) -> String {
     let recommended = comparison.and_then(|comparison| comparison.recommended.as_ref());
     let tails: Vec<_> = all.iter().filter_map(|arm| Some((*arm, tails::Tail::of(arm)?))).collect();
     let (columns, rows) = rows::rows(&all, &words::measures(experiment), per_answer, n_rounds(experiment));
+    let frame = tides::Frame::of(&all);
     let stretches = series::stretches(experiment.trials.len());
     let page = Page {
         name: shown(&experiment.name),
@@ -127,12 +129,13 @@ pub fn page(experiment: &Experiment) -> String {
             })
             .collect(),
         voids: voids(experiment),
-        tides: pictures_over_time(&all),
-        tides_note: tides_note(experiment),
+        tides: pictures_over_time(&all, frame.as_ref()),
+        tides_note: tides_note(experiment, frame.is_some_and(|frame| frame.is_cut(&all))),
         fronts: fronts_of(&all, &baseline_name(experiment), per_answer),
         columns,
         rows,
         baseline: baseline_name(experiment),
+        has_null: all.iter().any(|arm| arm.standing == Standing::Null),
         tails: tails::picture(&tails),
         tail_notes: tails.iter().filter_map(|(arm, tail)| tail.note(arm.name())).collect(),
         chosen: recommended
@@ -192,8 +195,8 @@ fn voids(experiment: &Experiment) -> Vec<VoidTrial> {
     experiment.voids.iter().map(void).collect()
 }
 
-fn pictures_over_time(all: &[Arm<'_>]) -> Vec<Tide> {
-    let Some(frame) = tides::Frame::of(all) else { return Vec::new() };
+fn pictures_over_time(all: &[Arm<'_>], frame: Option<&tides::Frame>) -> Vec<Tide> {
+    let Some(frame) = frame else { return Vec::new() };
     let tide = |arm: &Arm<'_>| {
         let of = |measure| arm.measure(measure).map(words::ratio_and_interval);
         let note = match (arm.standing, of(Measure::IdleRss)) {
@@ -201,13 +204,13 @@ fn pictures_over_time(all: &[Arm<'_>]) -> Vec<Tide> {
             (_, Some(ratio)) => format!("after load × {ratio}"),
             (_, None) => String::new(),
         };
-        Tide { name: shown(arm.name()), class: arm.class(), note, svg: tides::picture(arm, &frame) }
+        Tide { name: shown(arm.name()), class: arm.class(), note, svg: tides::picture(arm, frame) }
     };
     all.iter().filter(|arm| arm.trials().next().is_some()).map(tide).collect()
 }
 
 /// What a reader has to know about how the pictures over time were drawn.
-fn tides_note(experiment: &Experiment) -> String {
+fn tides_note(experiment: &Experiment, is_cut: bool) -> String {
     let longest = experiment.trials.iter().map(|trial| trial.series.len()).max().unwrap_or(0);
     let mut note = "Bold: the trial whose peak is the median of its arm's; thin: the others.".to_owned();
     if longest > 2 * tides::STRETCHES {
@@ -215,6 +218,9 @@ fn tides_note(experiment: &Experiment) -> String {
             " Of up to {longest} samples a trial, the lowest and the highest of each of {} stretches are drawn.",
             tides::STRETCHES
         ));
+    }
+    if is_cut {
+        note.push_str(" What came long before the first request is left out; the chart below has it.");
     }
     let has_live = experiment
         .trials
@@ -244,25 +250,33 @@ fn fronts_of(all: &[Arm<'_>], baseline: &str, per_answer: bool) -> Vec<String> {
 /// What an arm ran on, as verified while it ran.
 fn in_force(arm: &Arm<'_>) -> InForce {
     let text = |value: &Option<String>| value.as_deref().map_or_else(|| "not known".to_owned(), shown);
-    let settings = |settings: &BTreeMap<String, String>| {
-        let items: Vec<String> =
-            settings.iter().map(|(name, value)| format!("{}={}", shown(name), shown(value))).collect();
-        if items.is_empty() { "none".to_owned() } else { items.join(" ") }
-    };
     let processes = arm
         .in_force()
         .into_iter()
-        .map(|(process, count)| {
+        .map(|alike| {
             [
-                format!("{} × {count}", shown(&process.role)),
-                text(&process.python),
-                shown(&process.allocator),
-                text(&process.objects),
-                settings(&process.settings),
-                text(&process.purging),
+                format!("{} × {}", shown(&alike.process.role), alike.n_processes),
+                text(&alike.process.python),
+                shown(&alike.process.allocator),
+                text(&alike.process.objects),
+                settings(&alike.settings),
+                text(&alike.process.purging),
             ]
         })
         .collect();
     let command = lines::commands(arm.run).into_iter().next().unwrap_or_default();
     InForce { arm: shown(arm.name()), command, processes }
+}
+
+/// Settings with every value that was seen, or how many there were.
+fn settings(settings: &BTreeMap<&str, BTreeSet<&str>>) -> String {
+    let item = |(name, values): (&&str, &BTreeSet<&str>)| match values.len() {
+        0..=3 => {
+            let values: Vec<String> = values.iter().map(|value| shown(value)).collect();
+            format!("{}={}", shown(name), values.join("|"))
+        }
+        count => format!("{}=({count} values)", shown(name)),
+    };
+    let items: Vec<String> = settings.iter().map(item).collect();
+    if items.is_empty() { "none".to_owned() } else { items.join(" ") }
 }

@@ -109,7 +109,7 @@ fn cell(arm: &Arm<'_>, measure: Measure) -> Cell {
         value: amount(measure, compared.median),
         ratio: match compared.verdict {
             Verdict::Baseline => String::new(),
-            _ => format!("× {}", ratio_and_interval(compared)),
+            _ => format!("× {}", ratio_and_interval(compared).replace(" to ", "–")),
         },
         verdict: match compared.verdict {
             Verdict::Baseline => "",

@@ -22,6 +22,7 @@ pub fn table(experiment: &Experiment, style: Style) -> String {
     out.push_str(&memory(&all, n_rounds(experiment), &against));
     out.push('\n');
     out.push_str(&cost(&all, is_per_answer(experiment), &against));
+    out.push_str(&legend(&all, style));
     out.push('\n');
     out.push_str(&verdicts(experiment, &all, style));
     out.push_str(&doubts(experiment, style));
@@ -100,6 +101,14 @@ fn cost(all: &[Arm<'_>], per_answer: bool, against: &str) -> String {
         })
         .collect();
     columns(&header, &[0, 2], &rows)
+}
+
+/// How the ratios were made, which nobody can see from them.
+fn legend(all: &[Arm<'_>], style: Style) -> String {
+    let has_null = all.iter().any(|arm| arm.standing == Standing::Null);
+    let null = if has_null { " and its null arm together" } else { "" };
+    let text = format!("ratios: mean over repetitions, to the baseline{null}, with 95 % intervals");
+    format!("  {}\n", style.dim(&wrapped(&text, 2)))
 }
 
 fn value(arm: &Arm<'_>, measure: Measure) -> String {

@@ -4,7 +4,7 @@
 //! Time is counted from the first request of the first round. The typical trial is drawn bold, the
 //! others thin behind it; live memory is known at the moments when it was read, which are the dots.
 
-use slackwater_lab::result::{LedgerPoint, Trial};
+use slackwater_lab::result::{LedgerPoint, Point, Trial};
 
 use super::arms::{Arm, Standing, peak_rss_bytes};
 use super::axis::Axis;
@@ -23,9 +23,14 @@ pub(super) const STRETCHES: usize = 240;
 /// The same for the thin lines behind.
 const STRETCHES_BEHIND: usize = 60;
 
+/// How much of the time before the first request is drawn, against the time after it.
+const MOST_BEFORE_LOAD: f64 = 0.15;
+
 /// The axes that all arms share.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Frame {
+    /// Nothing before it is drawn.
+    first: f64,
     time: Axis,
     memory: Axis,
 }
@@ -41,8 +46,16 @@ impl Frame {
                 most = most.max(point.rss_bytes);
             }
         }
-        (first < last)
-            .then(|| Self { time: Axis::spanning(first, last), memory: Axis::from_zero(most as f64) })
+        // A start that took long would leave no room for what was measured.
+        let first = first.max(-MOST_BEFORE_LOAD * last.max(1.0));
+        let axes = || (Axis::spanning(first, last), Axis::from_zero(most as f64));
+        (first < last).then(axes).map(|(time, memory)| Self { first, time, memory })
+    }
+
+    /// Whether something before the first request is left out.
+    pub(super) fn is_cut(&self, arms: &[Arm<'_>]) -> bool {
+        let begins = |trial: &Trial| Some(trial.series.first()?.at - zero(trial));
+        arms.iter().flat_map(Arm::trials).filter_map(begins).any(|at| at < self.first - 1e-9)
     }
 
     fn x(&self, seconds: f64) -> f64 {
@@ -127,15 +140,19 @@ fn grid(svg: &mut Svg, frame: &Frame) {
 
 fn line(trial: &Trial, frame: &Frame, n_stretches: usize) -> Vec<(f64, f64)> {
     let zero = zero(trial);
-    let values: Vec<u64> = trial.series.iter().map(|point| point.rss_bytes).collect();
-    let drawn = kept(&values, n_stretches).into_iter().map(|index| &trial.series[index]);
+    let series: Vec<&Point> = trial.series.iter().filter(|point| point.at - zero >= frame.first).collect();
+    let values: Vec<u64> = series.iter().map(|point| point.rss_bytes).collect();
+    let drawn = kept(&values, n_stretches).into_iter().map(|index| series[index]);
     drawn.map(|point| (frame.x(point.at - zero), frame.y(point.rss_bytes as f64))).collect()
 }
 
 fn live(trial: &Trial, frame: &Frame) -> Vec<(f64, f64)> {
     let zero = zero(trial);
     let known = trial.ledgers.iter().filter_map(|point| Some((point.at - zero, live_bytes(point)?)));
-    known.map(|(at, bytes)| (frame.x(at), frame.y(bytes as f64))).collect()
+    known
+        .filter(|(at, _)| *at >= frame.first)
+        .map(|(at, bytes)| (frame.x(at), frame.y(bytes as f64)))
+        .collect()
 }
 
 /// What the lines are, at their ends, with the last value of each.

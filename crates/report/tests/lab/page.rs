@@ -168,6 +168,13 @@ fn what_is_missing_is_said_and_never_zero() {
     let html = page(&experiment);
     assert!(html.contains("Live memory was not read."));
     assert!(!html.contains("id=\"tails\""));
+    for trial in &mut experiment.trials {
+        for (index, point) in trial.series.iter_mut().enumerate() {
+            point.at += index as f64 / 1e3;
+        }
+        trial.rounds.iter_mut().for_each(|round| round.load_from += 60.0);
+    }
+    assert!(page(&experiment).contains("long before the first request is left out"));
     experiment.comparison = None;
     experiment.trials.truncate(2);
     let html = page(&experiment);

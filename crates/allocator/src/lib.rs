@@ -5,6 +5,7 @@
 //! ```text
 //! program ── malloc, free ... ─▶ shims ──────────▶ jemalloc ◀── mallctl ── governor ─▶ block
 //!            malloc_trim, mallinfo ▶ memory_info ──▶                          ▲           ▲
+//! CPython ── small objects ────▶ objects ────────▶                            │           │
 //! loader ─── constructor ─▶ start ── options, fork, children ─────────────────┘     read from outside
 //! ```
 //!
@@ -18,6 +19,7 @@
 //! | `MALLOC_CONF`, `_RJEM_MALLOC_CONF` | jemalloc's options, stronger than ours: `options` |
 //! | `SLACKWATER_GOVERNOR` | `on`: in any program; `off`: in none; otherwise in Python: `start` |
 //! | `SLACKWATER_POLICY` | thresholds of the governor, `name:value,...`: `policy` |
+//! | `PYTHONMALLOC` | where it is set it decides, and Python's small objects get no pools of ours: `objects` |
 //! | `SLACKWATER_INHERIT` | `all`: the preload stays in the environment of every child: `preload` |
 //!
 //! Known limits. The governor is a thread: CPython since 3.12 says of any process with threads that

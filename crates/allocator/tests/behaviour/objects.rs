@@ -137,3 +137,66 @@ print(well)
         assert_eq!(run(python, SOURCE, &[]), "20", "{}", python.path().display());
     }
 }
+
+#[test]
+fn blocks_are_aligned_and_keep_what_is_in_them_whatever_their_size_becomes() {
+    const SOURCE: &str = r#"
+import ctypes
+api = ctypes.pythonapi
+for name in ("PyObject_Malloc", "PyObject_Calloc", "PyObject_Realloc", "PyMem_Malloc"):
+    getattr(api, name).restype = ctypes.c_void_p
+allocate = lambda size: api.PyObject_Malloc(ctypes.c_size_t(size))
+resize = lambda block, size: api.PyObject_Realloc(ctypes.c_void_p(block), ctypes.c_size_t(size))
+free = lambda block: api.PyObject_Free(ctypes.c_void_p(block))
+assert allocate(0) and allocate(0) != allocate(0) and api.PyMem_Malloc(ctypes.c_size_t(0))
+sizes = [1, 15, 16, 17, 300, 511, 512, 513, 5000, 40, 512, 100_000, 1, 384, 383, 0]
+for first in sizes:
+    block, size = allocate(first), first
+    ctypes.memset(block, 7, size)
+    for then in sizes:
+        assert block % 16 == 0 or size <= 8, (first, size)
+        block = resize(block, then)
+        kept = ctypes.string_at(block, min(size, then))
+        assert kept == b"\7" * len(kept), (first, size, then)
+        ctypes.memset(block, 7, then)
+        size = then
+    free(block)
+    zeroed = api.PyObject_Calloc(ctypes.c_size_t(first), ctypes.c_size_t(3))
+    assert ctypes.string_at(zeroed, first * 3) == bytes(first * 3)
+    free(zeroed)
+free(None)
+assert not api.PyObject_Calloc(ctypes.c_size_t(1 << 40), ctypes.c_size_t(1 << 40))
+print(is_ours())
+"#;
+    for python in with_pools() {
+        assert_eq!(run(python, SOURCE, &[]), "True", "{}", python.path().display());
+    }
+}
+
+#[test]
+fn tracemalloc_comes_and_goes_and_memory_that_ends_is_an_error() {
+    const SOURCE: &str = r#"
+import resource, tracemalloc
+before = [str(number) for number in range(50_000)]
+for turn in range(3):
+    tracemalloc.start()
+    during = [str(number) for number in range(50_000)]
+    assert tracemalloc.get_traced_memory()[0] > 1_000_000
+    del before
+    tracemalloc.stop()
+    before = during
+    del during
+size = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (size + (8 << 20), -1))
+held = []
+try:
+    while True: held.append((len(held), str(len(held))))
+except MemoryError:
+    n_held = len(held)
+    del held
+print(is_ours(), n_held > 1000)
+"#;
+    for python in with_pools() {
+        assert_eq!(run(python, SOURCE, &[]), "True True", "{}", python.path().display());
+    }
+}

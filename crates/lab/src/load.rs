@@ -14,8 +14,8 @@
 //!
 //! Latency counts from when a request was due, so a service that stalls is seen to stall (no coordinated
 //! omission): while all connections are busy requests wait, and that wait is the service's. What the
-//! generator itself is late by is kept apart. Nothing is tried again, save what met a kept-alive connection that
-//! the service was closing: that is sent once more, and counted.
+//! generator itself is late by is kept apart. Nothing is tried again, save what met a kept-alive connection
+//! that the service was closing: that is sent once more, and counted.
 //!
 //! Invariant: memory does not grow with time, rate or what the service sends; every request that was due
 //! ends in exactly one of right, wrong, timeout, failed.

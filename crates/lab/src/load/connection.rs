@@ -1,8 +1,8 @@
 //! One connection to the service, which never blocks: it is opened when it is first used, kept alive as long
 //! as the service keeps it, and opened again when it is used after that.
 //!
-//! A service may close a connection that rests in the moment in which a request is sent on it. That is neither's
-//! fault: who notices sends the request once more, on a new connection (RFC 9112, 9.3.1).
+//! A service may close a connection that rests in the moment in which a request is sent on it. That is
+//! neither's fault: who notices sends the request once more, on a new connection (RFC 9112, 9.3.1).
 //!
 //! Invariant: at most one request is under way; nothing is sent again that was sent on a new connection.
 

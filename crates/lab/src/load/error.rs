@@ -35,7 +35,8 @@ pub enum LoadError {
     },
     /// All local ports wait for old connections to be forgotten.
     #[error(
-        "no local port is left for another connection: the service closes each one, so lower the rate or let it keep connections alive"
+        "no local port is left for another connection: the service closes each one, so lower the rate or let \
+         it keep connections alive"
     )]
     Ports(#[source] io::Error),
     /// Latencies cannot be kept.
@@ -74,7 +75,8 @@ pub enum RequestError {
     },
     /// A path that no server would read as one.
     #[error(
-        "{path:?} has to begin with a slash, and to be without spaces and control characters (write them as %20 and the like)"
+        "{path:?} has to begin with a slash, and to be without spaces and control characters (write them as \
+         %20 and the like)"
     )]
     Path {
         /// Which request.
@@ -82,7 +84,8 @@ pub enum RequestError {
     },
     /// Neither of the two variables.
     #[error(
-        "{path:?}: {{{variable}}} is no variable; there are {{n}} and {{random:A..B}}, with whole numbers and A below B"
+        "{path:?}: {{{variable}}} is no variable; there are {{n}} and {{random:A..B}}, with whole numbers and A \
+         below B"
     )]
     Variable {
         /// Which request.

@@ -132,7 +132,8 @@ impl Kind {
     }
 }
 
-/// The version and the headers of a request. A Host of its own is left to it: services tell sites apart by it.
+/// The version and the headers of a request. A Host of its own is left to it: services tell sites apart by
+/// that.
 fn headers(request: &Request, port: u16) -> Result<Vec<u8>, RequestError> {
     let mut written = b" HTTP/1.1\r\n".to_vec();
     if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {

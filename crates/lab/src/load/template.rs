@@ -1,8 +1,8 @@
-//! Text with variables: `{n}`, a number that counts up, and `{random:A..B}`, a whole number from A up to, not
-//! including, B.
+//! Text with variables: `{n}`, a number that counts up, and `{random:A..B}`, a whole number from A up to,
+//! not including, B.
 //!
-//! Everything else between braces stays as it is in a body, where JSON needs it; a path has no use for braces,
-//! so there it is a slip.
+//! Everything else between braces stays as it is in a body, where JSON needs it; a path has no use for
+//! braces, so there it is a slip.
 
 use std::io::Write;
 use std::ops::Range;

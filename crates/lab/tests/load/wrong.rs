@@ -56,13 +56,15 @@ fn statuses_and_bodies_are_checked() {
 fn bodies_may_come_in_every_way_of_http() {
     let x = || Request { contains: Some("hello world".to_owned()), ..get("/") };
     check(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7;a=b\r\nhello w\r\n4\r\norld\r\n0\r\nT: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+            7;a=b\r\nhello w\r\n4\r\norld\r\n0\r\nT: x\r\n\r\n",
         x(),
         RIGHT,
     );
     // Interim answers are not the answer.
     check(
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n\
+            HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world",
         x(),
         RIGHT,
     );

@@ -25,7 +25,8 @@ pub enum LoadError {
     Wait(#[source] io::Error),
     /// No socket: mostly a limit on open files.
     #[error(
-        "cannot open a connection beside the {n_open} of the load: ask for fewer `connections`, or a higher `ulimit -n`"
+        "cannot open a connection beside the {n_open} of the load: ask for fewer `connections`, or a higher \
+         `ulimit -n`"
     )]
     Socket {
         /// Connections that are open.

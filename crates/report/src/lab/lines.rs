@@ -160,10 +160,9 @@ fn command(run: &ArmAsRun) -> String {
     };
     let mut words: Vec<String> = run.environment.iter().map(assignment).collect();
     let mut command = run.command.iter();
-    match Start::of(run) {
+    if Start::of(run).is_some() {
         // Where the runner's own binary lies is nobody's business.
-        Some(_) => words.extend(command.by_ref().take(1).map(|_| "slackwater".to_owned())),
-        None => {}
+        words.extend(command.by_ref().take(1).map(|_| "slackwater".to_owned()));
     }
     words.extend(command.map(|word| quoted(word)));
     words.join(" ")

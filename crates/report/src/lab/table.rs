@@ -8,6 +8,8 @@ use super::words::{self, amount, count, ratio_and_interval, short};
 use crate::columns::{labelled, table as columns};
 use crate::{Style, visible, wrapped};
 
+/// Void trials that are listed.
+const VOIDS_SHOWN: usize = 5;
 /// Characters of an arm's name in a row.
 const NAME: usize = 20;
 
@@ -163,7 +165,7 @@ fn doubts(experiment: &Experiment, style: Style) -> String {
         let line = wrapped(&format!("warning: {arm}{}", visible(&warning.message)), 2);
         out.push_str(&format!("{}\n", line.replacen("warning:", &style.warning("warning:"), 1)));
     }
-    for void in &experiment.voids {
+    for void in experiment.voids.iter().take(VOIDS_SHOWN) {
         let text = format!(
             "void: {}, repetition {}: {}",
             short(&void.arm, NAME),
@@ -172,6 +174,9 @@ fn doubts(experiment: &Experiment, style: Style) -> String {
         );
         let line = wrapped(&text, 2);
         out.push_str(&format!("{}\n", line.replacen("void:", &style.warning("void:"), 1)));
+    }
+    if let Some(more) = experiment.voids.len().checked_sub(VOIDS_SHOWN).filter(|more| *more > 0) {
+        out.push_str(&format!("void: and {more} more; the page has all of them\n"));
     }
     out
 }

@@ -270,7 +270,7 @@ fn comparison(arms: &[(&str, Option<&str>, Behaviour)], trials: &[Trial], repeti
     let answers = 2.0 * N_ANSWERS as f64;
     let last = |trial: &Trial| trial.rounds.last().cloned().expect("two rounds");
     let latency = |trial: &Trial| last(trial).load.expect("answers").latency;
-    let measures: [(Measure, &dyn Fn(&Trial) -> f64); 8] = [
+    let measures: [(Measure, Taken<'_>); 8] = [
         (Measure::PeakRss, &|trial| {
             trial.rounds.iter().map(|round| round.peak_rss_bytes).max().unwrap_or(0) as f64
         }),
@@ -322,6 +322,9 @@ fn comparison(arms: &[(&str, Option<&str>, Behaviour)], trials: &[Trial], repeti
         }],
     }
 }
+
+/// How a measure is taken from a trial.
+type Taken<'a> = &'a dyn Fn(&Trial) -> f64;
 
 /// Numbers from 0 to 1 that are the same every time.
 struct Dice(u64);

@@ -8,7 +8,6 @@ use crate::experiment::telemetry;
 #[test]
 fn the_table_says_what_was_measured_and_what_to_type() {
     let text = table(&telemetry(), Style::Plain);
-    println!("{text}");
     for part in [
         "experiment telemetry: 6 arms, 30 trials of 2 rounds, 1 void trial",
         "AGAINST glibc",

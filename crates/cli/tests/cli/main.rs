@@ -7,6 +7,7 @@ mod diagnose;
 mod doctor;
 mod namespaces;
 mod ours;
+mod record;
 mod refusals;
 mod run;
 mod services;

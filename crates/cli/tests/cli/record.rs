@@ -1,0 +1,105 @@
+//! `record`, `table` and `stats`: a command recorded from start to end, and what is said of it.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use slackwater_testkit::{agent_library, interpreters};
+
+const SOURCE: &str = "
+import os, sys
+def keep():
+    return [bytes(10_000) for _ in range(300)]
+kept = keep()
+sys.stdout.write('to its own output')
+os._exit(7)
+";
+
+fn slackwater(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_slackwater"))
+        .current_dir(folder)
+        .args(arguments)
+        .env("SLACKWATER_AGENT", agent_library().unwrap())
+        .env_remove("LD_PRELOAD")
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn python() -> String {
+    let python = interpreters().iter().find(|one| one.is_plain() && one.version().1 == 11).unwrap();
+    python.path().display().to_string()
+}
+
+#[test]
+fn a_command_is_recorded_and_its_exit_code_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let python = python();
+    let record = |options: &[&str]| {
+        let words: Vec<&str> =
+            [&["record"], options, &["-o", "it", "--", &python, "-S", "-c", SOURCE]].concat();
+        slackwater(folder.path(), &words)
+    };
+    let (code, out, said) = record(&["--exact"]);
+    assert_eq!((code, out.as_str()), (7, "to its own output"), "{said}");
+    assert!(said.contains("recorded 1 process") && said.contains("slackwater table it"), "{said}");
+
+    let (code, out, said) = slackwater(folder.path(), &["table", "--leaks", "it"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(out.contains("every event") && out.contains("keep"), "{out}");
+    let (_, out, _) = slackwater(folder.path(), &["table", "--leaks", "--json", "it"]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    let first = &document["stacks"][0];
+    let bytes = first["live"]["bytes"].as_u64().unwrap();
+    assert!((3_000_000..3_100_000).contains(&bytes), "{first}");
+    assert!(first["frames"].as_array().unwrap().iter().any(|frame| frame["function"] == "keep"), "{first}");
+    let (_, out, _) = slackwater(folder.path(), &["stats", "--json", "it"]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(document["processes"][0]["ended"], serde_json::json!({ "how": "exit", "value": 7 }));
+
+    // Not overwritten by accident.
+    let (code, _, said) = record(&[]);
+    assert_eq!(code, 2);
+    assert!(said.contains("--force"), "{said}");
+    assert_eq!(record(&["--force"]).0, 7);
+}
+
+#[test]
+fn a_signal_of_the_command_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, said) = slackwater(folder.path(), &["record", "--", "sh", "-c", "kill -KILL $$"]);
+    assert_eq!(code, 128 + 9, "{said}");
+    let (_, out, _) = slackwater(folder.path(), &["stats", "sh.slackwater"]);
+    assert!(out.contains("signal 9"), "{out}");
+}
+
+#[test]
+fn fault_28_a_full_disk_ends_the_recording_and_not_the_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = format!("{} -S -c 'for i in range(200000): bytes(3000 + i % 999)'; echo done", python());
+    // A file system of its own, of two pages, which is gone with the shell.
+    let words = "mount -t tmpfs -o size=8k none . && cd \"$PWD\" && \"$1\" record --exact -o it -- sh -c \"$2\" && \
+                 exec \"$1\" stats it";
+    let output = Command::new("unshare")
+        .current_dir(folder.path())
+        .args(["--mount", "sh", "-c", words, "sh", env!("CARGO_BIN_EXE_slackwater"), &program])
+        .env("SLACKWATER_AGENT", agent_library().unwrap())
+        .output()
+        .unwrap();
+    let (out, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{said}");
+    assert!(out.starts_with("done\n"), "{out}{said}");
+    assert!(said.contains("recording ended early"), "{said}");
+    assert!(out.contains("missing"), "{out}");
+}
+
+#[test]
+fn other_files_and_commands_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("it"), "no capture").unwrap();
+    let (code, _, said) = slackwater(folder.path(), &["table", "it"]);
+    assert_eq!(code, 5, "{said}");
+    assert_eq!(slackwater(folder.path(), &["stats", "nothing"]).0, 2);
+    assert_eq!(slackwater(folder.path(), &["record", "--", "no-such-command"]).0, 2);
+}

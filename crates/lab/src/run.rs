@@ -36,7 +36,7 @@ pub struct Setup<'a> {
     pub folder: PathBuf,
     /// Whether a result that is there is gone on with.
     pub resume: Resume,
-    /// The command line that leads to [`crate::keeper::serve`].
+    /// The command line that leads to [`crate::keeper::serve()`].
     pub keeper: Vec<OsString>,
     /// The words that start a command on an allocator, up to its options.
     pub run: Vec<String>,

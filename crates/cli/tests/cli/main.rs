@@ -5,6 +5,7 @@
 mod advise;
 mod diagnose;
 mod doctor;
+mod lab;
 mod namespaces;
 mod ours;
 mod record;

@@ -45,7 +45,7 @@ pub enum KeeperError {
     Killed,
 }
 
-/// How keepers are started: the words of a command line that lead to [`super::serve`].
+/// How keepers are started: the words of a command line that lead to [`super::serve()`].
 #[derive(Clone, Debug)]
 pub(crate) struct Starter(pub(crate) Vec<OsString>);
 

@@ -37,7 +37,7 @@ enum Wake {
 /// Starts what the order on standard input names, and sees to its end: until the runner says so, or is gone.
 ///
 /// `begin` are the words of the command line, after the program's own name, that lead to
-/// [`begin`](super::begin).
+/// [`begin`](fn@super::begin).
 ///
 /// # Errors
 /// When this process cannot become a keeper. What goes wrong later is told to the runner.
@@ -100,7 +100,7 @@ fn tidied(mut gone: Gone, group: Option<&Group>) -> Gone {
     gone
 }
 
-/// Starts the program through [`begin`](super::begin): its pid.
+/// Starts the program through [`begin`](fn@super::begin): its pid.
 fn start(order: &Order, group: Option<&Group>, begin: &[&str]) -> io::Result<i32> {
     let beginning = Beginning {
         order: order.clone(),

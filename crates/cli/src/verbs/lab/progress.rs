@@ -9,6 +9,9 @@ use slackwater_report::visible;
 
 use crate::printer::Printer;
 
+/// Lines of a service that failed that are shown; its result has more.
+const LAST_LINES: usize = 3;
+
 /// The display.
 pub(super) struct Display<'a> {
     bar: ProgressBar,
@@ -51,8 +54,8 @@ impl<'a> Display<'a> {
                     if again { "; it is tried again at the end" } else { "; it is not tried again" };
                 self.bar.suspend(|| {
                     self.printer.warn(&format!("{}: void: {}{what_next}", void.arm, void.reason));
-                    if let Some(line) = void.log.last() {
-                        self.printer.note(&format!("  the last that it wrote: {}", visible(line)));
+                    for line in &void.log[void.log.len().saturating_sub(LAST_LINES)..] {
+                        self.printer.note(&format!("  it wrote: {}", visible(line)));
                     }
                 });
             }

@@ -35,7 +35,7 @@ pub(super) fn run(args: &LabInitArgs, printer: &Printer) -> Result<Exit, Failure
     let facts = match running(args)? {
         Some(process) => facts_of(&process)?,
         None => init::Facts {
-            command: args.command.iter().map(|word| text_of(word)).collect::<Result<_, _>>()?,
+            command: args.command.iter().map(text_of).collect::<Result<_, _>>()?,
             directory: None,
             environment: BTreeMap::new(),
             cpus: cpus(None),
@@ -83,7 +83,7 @@ fn facts_of(process: &Process) -> Result<init::Facts, Failure> {
     let pair =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     Ok(init::Facts {
-        command: words.iter().map(|word| text_of(word)).collect::<Result<_, _>>()?,
+        command: words.iter().map(text_of).collect::<Result<_, _>>()?,
         directory: fs::read_link(process.path().join("cwd")).ok(),
         environment: variables.into_iter().filter_map(pair).collect(),
         cpus: cpus(Some(process.pid())),

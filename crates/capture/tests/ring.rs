@@ -126,6 +126,7 @@ fn a_ring_has_one_owner_at_a_time() {
     assert!(session.claim(12, 10).is_none());
     assert_eq!(session.take_refused(), 1);
     first.push(allocation(1, 1).encode()).unwrap();
+    assert_eq!(first.drain(9, Message::n_more, |_, _| {}), Drained::Empty);
     first.release();
     let again = session.ring(session.claim(12, 10).unwrap()).unwrap();
     assert_eq!((again.owner(), again.parent()), (Some(12), 10));

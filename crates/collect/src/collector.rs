@@ -7,7 +7,7 @@ use slackwater_capture::transport::{Mode, Ring, Settings};
 use slackwater_capture::{Ending, Generation, Writer};
 
 use crate::error::CollectError;
-use crate::generation::{Life, Recorded, SampleMean};
+use crate::generation::{LOOK_NS, LOOK_SOON_NS, Life, Recorded, SampleMean};
 use crate::memory::SharedMemory;
 use crate::sys;
 
@@ -142,6 +142,8 @@ impl<W: Write> Collector<W> {
         let now_ns = sys::monotonic_ns();
         session.beat(now_ns);
         let mut turn = Turn { n_slots: 0, n_processes: 0 };
+        let n_used = self.recorded.iter().flatten().count();
+        let interval_ns = if n_used * 4 > self.recorded.len() { LOOK_SOON_NS } else { LOOK_NS };
         for number in 0..self.recorded.len() {
             let Some(ring) = session.ring(number) else { continue };
             let Some(pid) = ring.owner() else { continue };
@@ -155,7 +157,7 @@ impl<W: Write> Collector<W> {
             turn.n_processes += 1;
             turn.n_slots += recorded.drain(ring, now_ns);
             // One that is awaited is kept until its ending is told.
-            let is_gone = recorded.look(now_ns) == Life::Gone && !recorded.is_awaited;
+            let is_gone = recorded.look(now_ns, interval_ns) == Life::Gone && !recorded.is_awaited;
             if is_gone {
                 let told = Self::told(self.awaited, recorded.pid);
                 finish(recorded, ring, told.unwrap_or(Ending::Gone), now_ns, &mut self.writer)?;

@@ -18,7 +18,9 @@ const FRAME_NS: u64 = 500_000_000;
 /// Slots that are drained at once: the others shall not wait.
 const SLOTS_PER_TURN: u64 = 1 << 16;
 /// How often a process is looked at from outside.
-const LOOK_NS: u64 = 100_000_000;
+pub(crate) const LOOK_NS: u64 = 100_000_000;
+/// And how often when rings become scarce, because processes come and go quickly.
+pub(crate) const LOOK_SOON_NS: u64 = 1_000_000;
 /// A full ring whose next slot does not become whole in this time has lost its writer.
 const STUCK_NS: u64 = 1_000_000_000;
 /// Most threads whose names are asked for.
@@ -213,8 +215,8 @@ impl Recorded {
     }
 
     /// Looks at the process from outside, now and then.
-    pub(crate) fn look(&mut self, now_ns: u64) -> Life {
-        if now_ns.saturating_sub(self.looked_ns) >= LOOK_NS && self.life == Life::Running {
+    pub(crate) fn look(&mut self, now_ns: u64, interval_ns: u64) -> Life {
+        if now_ns.saturating_sub(self.looked_ns) >= interval_ns && self.life == Life::Running {
             self.looked_ns = now_ns;
             let process = self.process.as_ref().filter(|process| process.is_same());
             match process.and_then(|process| process.status().ok()) {
@@ -238,7 +240,7 @@ impl Recorded {
     pub(crate) fn look_again(&mut self, now_ns: u64) -> Life {
         self.looked_ns = 0;
         self.is_awaited = false;
-        self.look(now_ns)
+        self.look(now_ns, 0)
     }
 
     /// It writes to this ring no more.

@@ -89,9 +89,10 @@ impl<'m> Ring<'m> {
         self.header[PARENT].load(Relaxed) as u32
     }
 
-    /// Gives the ring back. For the collector, when its owner is gone and it is drained.
+    /// Gives the ring back. For the collector, when its owner is gone and it is drained to its end: then
+    /// every slot is clear, and those that were never used stay without memory.
     pub fn release(&self) {
-        for word in self.slots.iter().step_by(SLOT_WORDS).chain(&self.header[1..]) {
+        for word in &self.header[1..] {
             word.store(0, Relaxed);
         }
         self.header[OWNER].store(0, Release);

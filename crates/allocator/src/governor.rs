@@ -20,7 +20,7 @@ use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::Relaxed;
-use slackwater_control::{DecayChange, Decision, Heap, Policy, Reason, Sample, State, decide};
+use slackwater_control::{DecayChange, Decision, GovernorState, Heap, Policy, Reason, Sample, State, decide};
 
 /// A governor was started in this process, or in the one that it was forked from.
 static STARTED: AtomicBool = AtomicBool::new(false);
@@ -85,7 +85,8 @@ impl Governor {
         })
     }
 
-    fn run(&self) -> ! {
+    /// Until all other threads have ended: then the process has to end too, as it would without us.
+    fn run(&self) {
         let mut state = State::new(&self.policy);
         let (mut heap, mut limit) = (true, true);
         loop {
@@ -103,6 +104,9 @@ impl Governor {
                 decision,
             });
             (heap, limit) = (look.heap, look.limit);
+            if decision.state == GovernorState::Idle && sys::is_last_thread() {
+                return;
+            }
             sys::sleep_ms(look.after_ms);
         }
     }

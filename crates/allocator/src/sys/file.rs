@@ -80,6 +80,15 @@ pub(crate) fn is_own_executable(path: &CStr) -> bool {
 
 /// Device and inode of a file.
 fn identity(path: &CStr) -> Option<(u64, u64)> {
+    status(path).map(|status| (status.st_dev, status.st_ino))
+}
+
+/// Links to a file.
+pub(crate) fn n_links(path: &CStr) -> Option<u64> {
+    status(path).map(|status| status.st_nlink)
+}
+
+fn status(path: &CStr) -> Option<libc::stat> {
     let mut status = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: `path` is NUL-terminated, `status` writable; on x86-64 the kernel's layout is libc's.
     let failed = keeping_errno(|| unsafe {
@@ -87,7 +96,7 @@ fn identity(path: &CStr) -> Option<(u64, u64)> {
     });
     // SAFETY: plain integers, zeroed before.
     let status = unsafe { status.assume_init() };
-    (failed == 0).then_some((status.st_dev, status.st_ino))
+    (failed == 0).then_some(status)
 }
 
 /// Calls `look` with each path that `PATH` makes of `name`, until it returns `false`.

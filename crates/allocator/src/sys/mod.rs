@@ -15,9 +15,11 @@ pub(crate) use exec::{
     Spawn, environment, environment_pointer, execve, find_real_functions, real_execvpe, real_posix_spawn,
     remove_from_environment,
 };
-pub(crate) use file::{File, each_in_path, executable, is_own_executable, read_file, write_error};
+pub(crate) use file::{File, each_in_path, executable, is_own_executable, n_links, read_file, write_error};
 pub(crate) use memory::{give_back, make_usable, reserve};
-pub(crate) use thread::{at_fork, leave_descriptors, let_others_run, name_thread, sleep_ms, spawn};
+pub(crate) use thread::{
+    at_fork, is_last_thread, leave_descriptors, let_others_run, name_thread, sleep_ms, spawn,
+};
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 

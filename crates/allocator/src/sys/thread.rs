@@ -24,6 +24,19 @@ pub(crate) fn sleep_ms(milliseconds: u64) {
     };
 }
 
+/// Whether this thread, which is not the process's first, is the only one that has not ended.
+pub(crate) fn is_last_thread() -> bool {
+    let mut text = [0; 512];
+    let first = super::read_file(c"/proc/self/stat", &mut text);
+    // After the name, which may hold anything: the state of the first thread.
+    let after_name = first.iter().rposition(|&byte| byte == b')').map(|end| &first[end..]);
+    if !after_name.is_some_and(|rest| rest.starts_with(b") Z")) {
+        return false;
+    }
+    // Of a folder the kernel counts one link for each folder in it, and two.
+    super::n_links(c"/proc/self/task") == Some(2 + 2)
+}
+
 /// Gives the processor to another thread, if one waits for it.
 pub(crate) fn let_others_run() {
     // SAFETY: no precondition.

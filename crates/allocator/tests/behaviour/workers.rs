@@ -234,3 +234,23 @@ print("all ran")
         assert_eq!(text, "all ran\n", "{interpreter}: {diagnostics}");
     }
 }
+
+#[test]
+fn fault_18_a_process_ends_with_its_last_thread_whatever_the_governor_does() {
+    // The child's only thread is not Python's main one, and ends without a word.
+    const SOURCE: &str = r#"
+import os, threading
+def fork():
+    child = os.fork()
+    if child: print(os.waitpid(child, 0)[1], flush=True)
+thread = threading.Thread(target=fork)
+thread.start()
+thread.join()
+"#;
+    let program = under(&Program::python(python(), "last_thread", SOURCE).unwrap());
+    let mut command = Command::new("timeout");
+    command.arg("20").arg(python().path()).args(program.to_command().get_args());
+    command.env("LD_PRELOAD", library());
+    let (said, diagnostics, code) = crate::preload::output(&mut command);
+    assert_eq!((said.trim(), code), ("0", Some(0)), "{diagnostics}");
+}

@@ -12,7 +12,7 @@ use super::tides::{live_bytes, zero};
 use crate::visible;
 
 /// Samples of all trials together that a page carries.
-const MOST_SAMPLES: usize = 200_000;
+const MOST_SAMPLES: usize = 100_000;
 
 /// One trial.
 pub(super) struct Series {

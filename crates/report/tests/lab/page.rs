@@ -64,6 +64,11 @@ fn the_policy_names_the_scripts_of_the_page() {
         let begins = script.chars().take(60).collect::<String>();
         assert!(html.contains(&format!("'sha256-{hash}'")), "page.rs must name {hash} for {begins}");
     }
+    let Some(chromium) = chromium() else { return };
+    let foreign = "<script>document.body.dataset.foreign = 'ran'</script></body>";
+    let dom = document_after_scripts(&chromium, &html.replace("</body>", foreign));
+    assert!(dom.contains("<canvas"), "the browser refused the page's own scripts");
+    assert!(!dom.contains("data-foreign"), "the browser ran a script that the policy does not name");
 }
 
 #[test]
@@ -149,7 +154,7 @@ fn a_large_experiment_is_thinned_and_says_so() {
     let html = page(&experiment(&arms, Size { repetitions: 10, points: 2000 }));
     keep("large.html", &html);
     assert!(html.len() < 6_000_000, "{} bytes", html.len());
-    assert!(html.contains("the lowest and the highest of each of 500 stretches"), "thinning is not said");
+    assert!(html.contains("the lowest and the highest of each of 250 stretches"), "thinning is not said");
     assert!(html.contains("the lowest and the highest of each of 240 stretches"), "thinning is not said");
 }
 

@@ -95,7 +95,7 @@
     const typical = shown.find((one) => one.typical);
     if (single && typical && typical.live.length > 0) {
       tables.push([typical.live.map((at) => at[0]), typical.live.map((at) => at[1])]);
-      series.push({ label: `live, ${typical.label}`, stroke: colour("--live"), width: 1.4, dash: [4, 3], spanGaps: true,
+      series.push({ label: `${typical.live_label}, ${typical.label}`, stroke: colour("--live"), width: 1.4, dash: [4, 3], spanGaps: true,
         points: { show: true, size: 5 }, value: (_, value) => size(value) });
     }
     const loads = (typical ?? shown[0]).loads;

@@ -33,9 +33,9 @@ pub(super) struct Arm<'a> {
 /// What an arm is to the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Standing {
-    /// The others are compared with it.
+    /// The others are compared with it, whether it is the one to take or not.
     Baseline,
-    /// It is the one to take.
+    /// It is the one to take instead of the baseline.
     Recommended,
     /// It repeats another on purpose.
     Null,
@@ -59,10 +59,10 @@ pub(super) fn arms(experiment: &Experiment) -> Vec<Arm<'_>> {
                 .and_then(|comparison| comparison.arms.iter().find(|one| one.arm == run.name)),
             standing: if run.is_null_of.is_some() {
                 Standing::Null
-            } else if recommended == Some(&run.name) {
-                Standing::Recommended
             } else if baseline == Some(run.name.as_str()) {
                 Standing::Baseline
+            } else if recommended == Some(&run.name) {
+                Standing::Recommended
             } else {
                 Standing::Other
             },

@@ -25,7 +25,7 @@ const SCRIPT: &str = include_str!("../../assets/lab.js");
 const STYLE: &str = include_str!("../../assets/lab.css");
 /// SHA-256 of the two scripts, for the policy. A test holds them against the files.
 const UPLOT_HASH: &str = "GcjUxq2Ikpp59K5J1vcWFWbf0Lo9FcxJXpdPeH63jx8=";
-const SCRIPT_HASH: &str = "WIfw2Ju9wObpUf9acFOTqLyk9b33gko0DKWgcaS0QHc=";
+const SCRIPT_HASH: &str = "iHeyVBXuRyX0nKYnRMlfBNSTACi1aGKXcjUwVDXEWP0=";
 
 #[derive(Template)]
 #[template(path = "lab.html")]
@@ -138,8 +138,10 @@ pub fn page(experiment: &Experiment) -> String {
         has_null: all.iter().any(|arm| arm.standing == Standing::Null),
         tails: tails::picture(&tails),
         tail_notes: tails.iter().filter_map(|(arm, tail)| tail.note(arm.name())).collect(),
-        chosen: recommended
-            .and_then(|one| all.iter().find(|arm| arm.name() == one.arm))
+        // What one has already, nobody has to be told how to get.
+        chosen: all
+            .iter()
+            .find(|arm| arm.standing == Standing::Recommended)
             .map(|arm| Chosen { name: shown(arm.name()), lines: lines::all(arm.run) }),
         machine: surroundings(&experiment.surroundings),
         in_force: all.iter().map(in_force).collect(),
@@ -199,11 +201,14 @@ fn pictures_over_time(all: &[Arm<'_>], frame: Option<&tides::Frame>) -> Vec<Tide
     let Some(frame) = frame else { return Vec::new() };
     let tide = |arm: &Arm<'_>| {
         let of = |measure| arm.measure(measure).map(words::ratio_and_interval);
-        let note = match (arm.standing, of(Measure::IdleRss)) {
+        let mut note = match (arm.standing, of(Measure::IdleRss)) {
             (Standing::Baseline, _) => "the others are compared with it".to_owned(),
             (_, Some(ratio)) => format!("after load × {ratio}"),
             (_, None) => String::new(),
         };
+        if arm.typical_trial().is_some_and(tides::live_is_lower_bound) {
+            note.push_str("; its malloc cannot be read, so live is a lower bound");
+        }
         Tide { name: shown(arm.name()), class: arm.class(), note, svg: tides::picture(arm, frame) }
     };
     all.iter().filter(|arm| arm.trials().next().is_some()).map(tide).collect()
@@ -273,7 +278,7 @@ fn settings(settings: &BTreeMap<&str, BTreeSet<&str>>) -> String {
     let item = |(name, values): (&&str, &BTreeSet<&str>)| match values.len() {
         0..=3 => {
             let values: Vec<String> = values.iter().map(|value| shown(value)).collect();
-            format!("{}={}", shown(name), values.join("|"))
+            format!("{}={}", shown(name), values.join(" or "))
         }
         count => format!("{}=({count} values)", shown(name)),
     };

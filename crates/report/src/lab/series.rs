@@ -8,7 +8,7 @@ use slackwater_lab::result::{Experiment, Trial};
 
 use super::arms::Arm;
 use super::thinned::kept;
-use super::tides::{live_bytes, zero};
+use super::tides::{live_bytes, live_is_lower_bound, zero};
 use crate::visible;
 
 /// Samples of all trials together that a page carries.
@@ -79,6 +79,7 @@ fn block(arm: &Arm<'_>, trial: &Trial, is_typical: bool, stretches: usize) -> se
         "t": drawn.iter().map(|point| seconds(point.at)).collect::<Vec<_>>(),
         "rss": drawn.iter().map(|point| kilobytes(point.rss_bytes)).collect::<Vec<_>>(),
         "live": live,
+        "live_label": if live_is_lower_bound(trial) { "live, at least" } else { "live" },
         "loads": trial.rounds.iter()
             .map(|round| (seconds(round.load_from), seconds(round.load_until)))
             .collect::<Vec<_>>(),

@@ -195,7 +195,7 @@ fn choice(experiment: &Experiment, all: &[Arm<'_>], style: Style) -> String {
     for reason in &recommended.reasons {
         out.push_str(&format!("  - {}\n", wrapped(&visible(reason), 4)));
     }
-    if let Some(arm) = all.iter().find(|arm| arm.name() == recommended.arm) {
+    if let Some(arm) = all.iter().find(|arm| arm.standing == Standing::Recommended) {
         for line in super::lines::commands(arm.run) {
             // Not wrapped: it is there to be copied.
             out.push_str(&format!("  {}\n", style.good(&line)));

@@ -26,6 +26,9 @@ const STRETCHES_BEHIND: usize = 60;
 /// How much of the time before the first request is drawn, against the time after it.
 const MOST_BEFORE_LOAD: f64 = 0.15;
 
+/// The share of RSS that may be unexplained before live memory is called a lower bound.
+const MOST_UNEXPLAINED: f64 = 0.05;
+
 /// The axes that all arms share.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Frame {
@@ -73,6 +76,16 @@ pub(super) fn live_bytes(point: &LedgerPoint) -> Option<u64> {
         point.ledger.iter().filter(|(class, _)| class.starts_with("live_")).map(|(_, bytes)| *bytes);
     let first = live.next()?;
     Some(live.fold(first, u64::saturating_add))
+}
+
+/// Whether live memory of a trial is a lower bound: where a foreign allocator serves, what it holds and what
+/// it keeps cannot be told apart, and stands as unexplained.
+pub(super) fn live_is_lower_bound(trial: &Trial) -> bool {
+    trial.ledgers.iter().any(|point| {
+        let total: u64 = point.ledger.values().fold(0, |sum, bytes| sum.saturating_add(*bytes));
+        let unexplained = point.ledger.get("unexplained").copied().unwrap_or(0);
+        unexplained as f64 > MOST_UNEXPLAINED * total as f64
+    })
 }
 
 /// The moment that a trial's times are counted from: its first request.
@@ -165,7 +178,8 @@ fn ends(svg: &mut Svg, trial: &Trial, rss: &[(f64, f64)], live: &[(f64, f64)]) {
     {
         let below = (live_end.1 + 3.5).min(BOTTOM + 3.5);
         y = y.min(below - 22.0);
-        svg.text("end live-text", (x, below - 5.0), Anchor::Start, "live");
+        let word = if live_is_lower_bound(trial) { "live ≥" } else { "live" };
+        svg.text("end live-text", (x, below - 5.0), Anchor::Start, word);
         svg.text("end live-text", (x, below + 5.0), Anchor::Start, &words::bytes(bytes as f64));
         y = y.min(below - 16.0);
     }

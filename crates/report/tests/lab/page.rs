@@ -159,6 +159,22 @@ fn a_large_experiment_is_thinned_and_says_so() {
 }
 
 #[test]
+fn live_memory_under_a_malloc_that_cannot_be_read_is_a_lower_bound() {
+    let mut experiment = telemetry();
+    let words = "its malloc cannot be read, so live is a lower bound";
+    assert!(!page(&experiment).contains(words));
+    for trial in experiment.trials.iter_mut().filter(|trial| trial.arm == "mimalloc") {
+        for point in &mut trial.ledgers {
+            let kept = point.ledger.remove("slack_trimmable").unwrap_or(0);
+            point.ledger.insert("unexplained".to_owned(), kept);
+        }
+    }
+    let html = page(&experiment);
+    assert_eq!(html.matches(words).count(), 1);
+    assert!(html.contains(">live ≥<") && html.contains("\"live_label\":\"live, at least\""));
+}
+
+#[test]
 fn what_is_missing_is_said_and_never_zero() {
     let mut experiment = telemetry();
     for trial in &mut experiment.trials {

@@ -26,6 +26,19 @@ fn the_table_says_what_was_measured_and_what_to_type() {
 }
 
 #[test]
+fn the_baseline_stays_the_baseline_when_it_is_the_one_to_take() {
+    let mut experiment = telemetry();
+    experiment.comparison.as_mut().unwrap().recommended.as_mut().unwrap().arm = "glibc".to_owned();
+    let text = table(&experiment, Style::Plain);
+    assert!(text.contains("Stay with glibc"), "{text}");
+    assert!(
+        !text.lines().any(|line| line.starts_with("glibc: ")),
+        "a verdict of the baseline against itself:\n{text}"
+    );
+    assert!(!text.contains("LOG_LEVEL=warning"), "what to type for what one has:\n{text}");
+}
+
+#[test]
 fn an_experiment_that_has_just_begun_has_a_table_too() {
     let mut experiment = telemetry();
     experiment.trials.truncate(1);

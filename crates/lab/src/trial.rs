@@ -5,6 +5,7 @@
 
 mod clocks;
 mod external;
+mod judge;
 mod looks;
 mod machine;
 mod rounds;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use slackwater_procfs::{CgroupVersion, MemoryGroup};
 
 use self::clocks::Clocks;
+use self::judge::judge;
 use self::looks::Looks;
 use self::machine::Machine;
 use self::rounds::Span;
@@ -30,10 +32,6 @@ use crate::service::{self, Log};
 
 /// How often waiting looks whether the service has ended or the user wants to stop.
 const STEP: Duration = Duration::from_millis(50);
-/// The generator may send one request in a hundred this late after it was due, and no later.
-const LATE_LIMIT_SECONDS: f64 = 0.010;
-/// Requests without an answer that a trial may have, in a hundred.
-const UNANSWERED_LIMIT_PERCENT: u64 = 1;
 
 /// What a trial is made of besides its arm.
 pub(crate) struct Bench<'a> {
@@ -188,7 +186,7 @@ impl Live<'_> {
             let (from, until, answers) = self.load(&self.bench.plan.load, seed, Phase::Loading(round + 1))?;
             let loaded = self.sampler.cost().since(before);
             if let Some(answers) = &answers {
-                judge(answers, self.bench.plan)?;
+                judge(answers, &self.bench.plan.load)?;
             }
             looks.look(self.sampler);
             if round == 0 {
@@ -309,29 +307,6 @@ fn warm_up(load: &Load, duration: Duration) -> Option<Load> {
         Load::Closed { users, think, http, .. } => Some(Load::Closed { users, think, duration, http }),
         Load::External { .. } | Load::Work => None,
     }
-}
-
-/// Whether a round says anything.
-fn judge(answers: &Answers, plan: &Plan) -> Result<(), Reason> {
-    if answers.n_wrong > 0 {
-        return Err(Reason::Wrong {
-            n_wrong: answers.n_wrong,
-            n_due: answers.n_due,
-            example: answers.example_of_wrong.clone().unwrap_or_default(),
-        });
-    }
-    let n_unanswered = answers.n_timeouts + answers.n_failed;
-    if answers.n_right == 0 || n_unanswered * 100 > answers.n_due * UNANSWERED_LIMIT_PERCENT {
-        return Err(Reason::Unanswered {
-            n_timeouts: answers.n_timeouts,
-            n_failed: answers.n_failed,
-            n_due: answers.n_due,
-        });
-    }
-    if matches!(plan.load, Load::Open { .. }) && answers.late_p99_seconds > LATE_LIMIT_SECONDS {
-        return Err(Reason::Late { late_p99_seconds: answers.late_p99_seconds });
-    }
-    Ok(())
 }
 
 /// What is left after the end makes what follows doubtful.

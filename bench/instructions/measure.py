@@ -39,7 +39,7 @@ ARMS = {
 
 def main() -> None:
     title(
-        "instructions: small objects in one thread; others than ours with PYTHONMALLOC=malloc unless said otherwise",
+        "instructions: small objects in one thread; others with PYTHONMALLOC=malloc unless said",
         "allocator",
         ">million instructions",
         ">to the first",

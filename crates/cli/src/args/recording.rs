@@ -9,7 +9,7 @@ use slackwater_base::Bytes;
 /// Arguments of `record`.
 #[derive(Args, Debug)]
 pub(crate) struct RecordArgs {
-    /// Where the capture goes; <command>.slackwater unless said
+    /// Where the capture goes; COMMAND.slackwater unless said
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 

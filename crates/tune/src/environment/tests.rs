@@ -49,11 +49,7 @@ fn the_users_options_stay_and_flags_win() {
     check(
         &[("MALLOC_CONF", "narenas:4,thp:never"), ("LD_PRELOAD", "/lib/libother.so")],
         &plan(Allocator::Slackwater, &["narenas=2"]),
-        &[
-            "LD_PRELOAD=/opt/libslackwater_alloc.so:/lib/libother.so",
-            "MALLOC_CONF=thp:never,narenas:2",
-            "PYTHONMALLOC=malloc",
-        ],
+        &["LD_PRELOAD=/opt/libslackwater_alloc.so:/lib/libother.so", "MALLOC_CONF=thp:never,narenas:2"],
         &[
             "MALLOC_CONF of the environment had narenas=4, which a flag replaces",
             "MALLOC_CONF=narenas:4,thp:never of the environment is kept",

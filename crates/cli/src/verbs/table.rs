@@ -14,8 +14,9 @@ whose blocks were not given back when the process, or the recording, ended. All 
 are added up; `slackwater stats` tells them apart.\n\n\
 Bytes of a sampled recording are estimates: the second column is what the truth lies within in 95 of 100 \
 recordings. `--stacks` has a row for each whole stack.\n\n\
-A Python program that ends in order frees nearly everything before: `--leaks` says most of services that \
-were stopped by a signal or still ran, and of programs that end with os._exit.\n\n\
+A Python program that ends in order frees nearly everything before, and so does a server that is asked to \
+stop (SIGTERM). `--leaks` says most of processes that ended at once (SIGKILL, os._exit), and of those that \
+still ran when the recording ended: when slackwater is killed, they go on and the capture can be read.\n\n\
 A capture that was cut off or damaged is read as far as it goes, and what is missing is said. Exit code 5 \
 when the file is no capture that can be read.\n\n\
 Examples:\n  \

@@ -26,7 +26,7 @@ library: ## what is loaded into services, target/library/libslackwater_*.so (the
 demo: ## a real service that keeps its memory: diagnosed, trimmed, run tuned, compared (about 8 minutes)
 	@$(PYTHON) demo/run.py
 
-article: ## the experiment of docs/article.md: two servers, four allocators each (about 35 minutes)
+article: ## the experiment of docs/article.md: two servers, four allocators each (about 25 minutes)
 	@$(PYTHON) demo/run.py --plan article
 
 test: setup fixtures lint unit fuzz-replay generated policy short-demo ## all checks and tests

@@ -111,7 +111,7 @@ pub(crate) unsafe extern "C" fn reallocarray(block: *mut c_void, count: usize, s
         // SAFETY: as `realloc`.
         Some(bytes) => unsafe { realloc(block, bytes) },
         None => {
-            sys::set_errno(libc::ENOMEM);
+            slackwater_inside::set_errno(libc::ENOMEM);
             null_mut()
         }
     }

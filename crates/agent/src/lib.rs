@@ -48,7 +48,3 @@ mod text;
 mod thread;
 #[cfg(not(test))]
 mod versions;
-
-/// What the library profile needs in place of the standard library's.
-#[cfg(all(not(test), panic = "abort"))]
-mod runtime;

@@ -95,7 +95,7 @@ fn push(process: &Process, attempt: impl Fn() -> Result<(), Full>) {
         let now_ns = sys::monotonic_ns();
         let exact = process::phase() == EXACT;
         if exact && now_ns.saturating_sub(began_ns) < PATIENCE_MS * 1_000_000 {
-            sys::sleep_us(100);
+            sys::sleep_ns(100_000);
             continue;
         }
         ring.count_lost(1);

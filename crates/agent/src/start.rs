@@ -15,10 +15,7 @@ const VARIABLE: &CStr = c"SLACKWATER_RECORD";
 /// Less than this is no session, more is none either.
 const SESSION_BYTES: core::ops::Range<usize> = 4096..8 << 30;
 
-#[cfg(not(test))]
-#[used]
-#[unsafe(link_section = ".init_array")]
-static CONSTRUCTOR: extern "C" fn() = start;
+slackwater_inside::constructor!(start);
 
 #[cfg_attr(test, allow(dead_code))] // no constructor in the test's own process
 extern "C" fn start() {

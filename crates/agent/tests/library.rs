@@ -2,24 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::Command;
+use slackwater_testkit::SharedObject;
 
-fn told_by(tool: &str, options: &[&str]) -> String {
-    let library = slackwater_testkit::agent_library().unwrap();
-    let output = Command::new(tool).args(options).arg(library).output().unwrap();
-    assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The last word of each line, without its version, sorted.
-fn names(text: &str) -> Vec<&str> {
-    let mut names: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.split_whitespace().last()?.split('@').next())
-        .filter(|name| !name.starts_with("_ITM_") && !["__gmon_start__", "__cxa_finalize"].contains(name))
-        .collect();
-    names.sort_unstable();
-    names
+fn library() -> SharedObject {
+    SharedObject::new(slackwater_testkit::agent_library().unwrap())
 }
 
 #[test]
@@ -43,7 +29,7 @@ fn it_stands_in_front_of_the_malloc_and_mmap_families_and_of_nothing_else() {
         "reallocarray",
         "valloc",
     ];
-    assert_eq!(names(&told_by("nm", &["-D", "--defined-only"])), expected);
+    assert_eq!(library().exports().unwrap(), expected);
 }
 
 /// Whatever a hook could reach outside is in this list: nothing in it locks or allocates but `dlsym`, which
@@ -62,30 +48,20 @@ fn fault_16_no_lock_and_no_malloc_can_be_reached() {
         "strlen",
         "syscall",
     ];
-    assert_eq!(names(&told_by("nm", &["-D", "--undefined-only"])), expected);
+    assert_eq!(library().imports().unwrap(), expected);
 }
 
 #[test]
 fn fault_11_it_loads_under_glibc_since_2_17_and_needs_nothing_else() {
-    let dynamic = told_by("readelf", &["--dynamic", "-W"]);
-    let needed: Vec<_> = dynamic
-        .lines()
-        .filter(|line| line.contains("(NEEDED)"))
-        .filter_map(|line| line.split(['[', ']']).nth(1))
-        .collect();
-    assert_eq!(needed, ["libc.so.6", "libpthread.so.0", "libdl.so.2"]);
-    let versions = told_by("readelf", &["--version-info", "-W"]);
-    let minors = versions.split("GLIBC_2.").skip(1).filter_map(|rest| {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<u32>().ok()
-    });
-    assert_eq!(minors.max(), Some(17));
+    let library = library();
+    assert_eq!(library.needs().unwrap(), ["libc.so.6", "libpthread.so.0", "libdl.so.2"]);
+    assert_eq!(library.glibc_minor_min().unwrap(), Some(17));
 }
 
 /// What a thread keeps is static thread-local storage, of which the loader has little to spare.
 #[test]
 fn fault_12_a_thread_takes_at_most_64_bytes() {
-    let headers = told_by("readelf", &["--program-headers", "-W"]);
+    let headers = library().told_by("readelf", &["--program-headers", "--wide"]).unwrap();
     let line = headers.lines().find(|line| line.trim_start().starts_with("TLS")).unwrap();
     let size = line.split_whitespace().nth(5).unwrap().trim_start_matches("0x");
     assert!(u64::from_str_radix(size, 16).unwrap() <= 64, "{line}");

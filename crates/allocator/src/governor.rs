@@ -107,7 +107,7 @@ impl Governor {
             if decision.state == GovernorState::Idle && sys::is_last_thread() {
                 return;
             }
-            sys::sleep_ms(look.after_ms);
+            sys::sleep_ns(look.after_ms * 1_000_000);
         }
     }
 

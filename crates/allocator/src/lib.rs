@@ -59,7 +59,3 @@ mod statistics;
 mod sys;
 #[cfg(not(test))]
 mod versions;
-
-/// What the library profile needs in place of the standard library's.
-#[cfg(all(not(test), panic = "abort"))]
-mod runtime;

@@ -11,10 +11,7 @@ use core::sync::atomic::Ordering::Relaxed;
 /// `on`: govern any program; `off`: none; otherwise Python only.
 const SWITCH: &CStr = c"SLACKWATER_GOVERNOR";
 
-#[cfg(not(test))]
-#[used]
-#[unsafe(link_section = ".init_array")]
-static CONSTRUCTOR: extern "C" fn() = start;
+slackwater_inside::constructor!(start);
 
 #[cfg_attr(test, allow(dead_code))] // no constructor in the test's own process
 extern "C" fn start() {

@@ -3,19 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use slackwater_layout::slackwater::{GovernorState, Snapshot};
-use slackwater_testkit::{Interpreter, Program, Target, interpreters};
+use slackwater_testkit::{Interpreter, Program, SharedObject, Target, interpreters};
 
-fn library() -> PathBuf {
-    slackwater_testkit::allocator_library().unwrap()
-}
-
-fn told_by(tool: &str, option: &str) -> String {
-    let output = Command::new(tool).args([option, "-W"]).arg(library()).output().unwrap();
-    assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+fn library() -> SharedObject {
+    SharedObject::new(slackwater_testkit::allocator_library().unwrap())
 }
 
 /// Everything that a program can find in the library, sorted. Old programs know `cfree` and `mallinfo`.
@@ -55,44 +48,21 @@ const EXPORTS: &[&str] = &[
 
 #[test]
 fn it_exports_the_malloc_family_and_nothing_of_its_own_insides() {
-    let symbols = told_by("readelf", "--dyn-syms");
-    let mut defined: Vec<_> = symbols
-        .lines()
-        .filter_map(|line| {
-            let fields: Vec<_> = line.split_whitespace().collect();
-            let exported =
-                matches!(fields.get(4), Some(&"GLOBAL" | &"WEAK")) && fields.get(6) != Some(&"UND");
-            if exported { fields.get(7).copied() } else { None }
-        })
-        .collect();
-    defined.retain(|name| *name != "Name");
-    defined.sort_unstable();
-    assert_eq!(defined, EXPORTS);
+    assert_eq!(library().exports().unwrap(), EXPORTS);
 }
 
 #[test]
 fn fault_11_it_loads_under_glibc_since_2_17_and_needs_nothing_else() {
-    let dynamic = told_by("readelf", "--dynamic");
-    let needed: Vec<_> = dynamic
-        .lines()
-        .filter(|line| line.contains("(NEEDED)"))
-        .filter_map(|line| line.split(['[', ']']).nth(1))
-        .collect();
-    assert_eq!(needed, ["libc.so.6", "libpthread.so.0", "libdl.so.2"]);
+    let library = library();
+    assert_eq!(library.needs().unwrap(), ["libc.so.6", "libpthread.so.0", "libdl.so.2"]);
+    assert_eq!(library.glibc_minor_min().unwrap(), Some(17));
+    let dynamic = library.told_by("readelf", &["--dynamic", "--wide"]).unwrap();
     assert!(dynamic.contains("NOOPEN"), "{dynamic}");
-
-    let versions = told_by("readelf", "--version-info");
-    let minors = versions.split("GLIBC_2.").skip(1).filter_map(|rest| {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<u32>().ok()
-    });
-    assert_eq!(minors.max(), Some(17));
 }
 
 #[test]
 fn what_programs_live_on_is_one_direct_jump() {
-    let output = Command::new("objdump").args(["-d", "--no-show-raw-insn"]).arg(library()).output().unwrap();
-    let code = String::from_utf8(output.stdout).unwrap();
+    let code = library().told_by("objdump", &["-d", "--no-show-raw-insn"]).unwrap();
     for name in ["malloc", "calloc", "realloc", "free", "posix_memalign"] {
         let first = code.split(&format!("<{name}>:\n")).nth(1).and_then(|body| body.lines().next()).unwrap();
         assert!(first.contains("jmp") && first.contains(&format!("<_rjem_{name}>")), "{name}: {first}");
@@ -112,7 +82,9 @@ fn service(environment: &[(&str, &str)]) -> Target {
          for _ in commands(): reply(bytes(block).hex())\n",
         Snapshot::BYTES
     );
-    let program = Program::python(python(), "block", &source).unwrap().env("LD_PRELOAD", library());
+    let program = Program::python(python(), "block", &source)
+        .unwrap()
+        .env("LD_PRELOAD", slackwater_testkit::allocator_library().unwrap());
     let program = environment.iter().fold(program, |program, (name, value)| program.env(name, value));
     program.spawn().unwrap()
 }

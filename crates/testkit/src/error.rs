@@ -30,6 +30,14 @@ pub enum TestkitError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// A tool of binutils does not understand a library.
+    #[error("cannot read {path}:\n{diagnostics}")]
+    Unreadable {
+        /// The library.
+        path: PathBuf,
+        /// The tool's own words.
+        diagnostics: String,
+    },
     /// The program, or the compiler, could not be started at all.
     #[error("cannot start {program}")]
     Start {

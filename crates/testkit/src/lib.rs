@@ -27,6 +27,7 @@ mod interpreters;
 mod library;
 mod program;
 mod roots;
+mod shared_object;
 mod sys;
 mod target;
 
@@ -36,4 +37,5 @@ pub use interpreters::{Interpreter, Version, interpreters};
 pub use library::{agent_library, allocator_library};
 pub use program::Program;
 pub use roots::{GlibcRoot, glibc_roots};
+pub use shared_object::SharedObject;
 pub use target::Target;

@@ -33,10 +33,12 @@ const CRATES: &[Crate] = &[
     only(&[], on(1, "control", &["base", "layout"])),
     on(2, "remote", &["base", "memory", "procfs"]),
     on(2, "inject", &["base", "memory", "procfs", "remote"]),
-    // These two live inside somebody else's process. `layout` says where a frame keeps what.
-    only(&["libc"], on(2, "agent", &["base", "capture", "layout"])),
+    // What the next two share. They live inside somebody else's process.
+    only(&["libc"], on(2, "inside", &[])),
+    // `layout` says where a frame keeps what.
+    only(&["libc"], on(2, "agent", &["base", "capture", "inside", "layout"])),
     // `layout` defines the block that the allocator writes and `heap` reads.
-    only(&["libc", "tikv-jemalloc-sys"], on(2, "allocator", &["base", "control", "layout"])),
+    only(&["libc", "tikv-jemalloc-sys"], on(2, "allocator", &["base", "control", "inside", "layout"])),
     // Drains what the agents hand over, and writes it down.
     on(2, "collect", &["base", "capture", "procfs"]),
     on(3, "heap", &["base", "memory", "layout"]),

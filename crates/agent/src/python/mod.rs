@@ -32,6 +32,7 @@ pub(crate) struct Python {
 pub(crate) fn find() -> Result<Python, &'static str> {
     let runtime = sys::global_symbol(c"_PyRuntime").ok_or("no CPython is loaded with the program")?;
     let code_type = sys::global_symbol(c"PyCode_Type").ok_or("this CPython does not export PyCode_Type")?;
+    let (runtime, code_type) = (runtime as u64, code_type as u64);
     let version = version().ok_or("this CPython does not say which release it is")?;
     let layout =
         FrameLayout::of(version).ok_or("frames of this release of CPython are not known; 3.8 to 3.13 are")?;
@@ -53,11 +54,12 @@ pub(crate) fn find() -> Result<Python, &'static str> {
 
 fn version() -> Option<PythonVersion> {
     if let Some(symbol) = sys::global_symbol(c"Py_Version") {
+        let symbol = symbol as u64;
         return PythonVersion::from_hex(
             sys::read_u64_carefully(symbol & !7).map(|word| (word >> ((symbol & 7) * 8)) as u32)?,
         );
     }
-    let text = sys::python_version_text()?;
+    let text = sys::python_version()?;
     let end = text.iter().position(|&byte| byte == b' ').unwrap_or(text.len());
     PythonVersion::from_str(core::str::from_utf8(&text[..end]).ok()?).ok()
 }

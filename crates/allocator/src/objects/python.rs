@@ -10,7 +10,7 @@
 
 use super::{allocate, allocate_zeroed, free, reallocate};
 use crate::{program, sys};
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::ptr::null_mut;
 use tikv_jemalloc_sys as jemalloc;
 
@@ -145,12 +145,7 @@ unsafe extern "C" fn raw_free(_: *mut c_void, block: *mut c_void) {
 
 /// `3.12.1 (main, ...)`: 12.
 fn minor_version() -> Option<u32> {
-    let address = sys::global_symbol(c"Py_GetVersion")?;
-    // SAFETY: CPython's function of that name, of that type; it may be called before the interpreter begins.
-    let get = unsafe { core::mem::transmute::<usize, extern "C" fn() -> *const c_char>(address) };
-    // SAFETY: it returns a static string.
-    let version = unsafe { CStr::from_ptr(get()) }.to_bytes();
-    let minor = version.strip_prefix(b"3.")?;
+    let minor = sys::python_version()?.strip_prefix(b"3.")?;
     let n_digits = minor.iter().take_while(|byte| byte.is_ascii_digit()).count();
     core::str::from_utf8(minor.get(..n_digits)?).ok()?.parse().ok()
 }

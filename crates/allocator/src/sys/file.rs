@@ -52,21 +52,6 @@ pub(crate) fn read_file<'a>(path: &CStr, into: &'a mut [u8]) -> &'a [u8] {
     }
 }
 
-/// The path of the program that runs; empty on failure.
-pub(crate) fn executable(into: &mut [u8]) -> &[u8] {
-    // SAFETY: the path is NUL-terminated, `into` writable for its length.
-    let n_bytes = keeping_errno(|| unsafe {
-        libc::syscall(
-            libc::SYS_readlinkat,
-            libc::AT_FDCWD,
-            c"/proc/self/exe".as_ptr(),
-            into.as_mut_ptr(),
-            into.len(),
-        )
-    });
-    &into[..usize::try_from(n_bytes).unwrap_or(0).min(into.len())]
-}
-
 /// Writes to standard error what fits in one call.
 pub(crate) fn write_error(text: &[u8]) {
     // SAFETY: `text` is readable for its length.

@@ -10,52 +10,20 @@ mod file;
 mod memory;
 mod thread;
 
-pub(crate) use clocks::{minor_faults, monotonic_ns, process_cpu_ns, thread_cpu_ns};
+pub(crate) use clocks::{minor_faults, process_cpu_ns, thread_cpu_ns};
 pub(crate) use exec::{
     Spawn, environment, environment_pointer, execve, find_real_functions, real_execvpe, real_posix_spawn,
     remove_from_environment,
 };
-pub(crate) use file::{File, each_in_path, executable, is_own_executable, n_links, read_file, write_error};
+pub(crate) use file::{File, each_in_path, is_own_executable, n_links, read_file, write_error};
 pub(crate) use memory::{give_back, make_usable, reserve};
-pub(crate) use thread::{
-    at_fork, is_last_thread, leave_descriptors, let_others_run, name_thread, sleep_ms, spawn,
+pub(crate) use thread::{at_fork, is_last_thread, leave_descriptors, let_others_run, name_thread, spawn};
+
+pub(crate) use slackwater_inside::{
+    executable, global_symbol, keeping_errno, monotonic_ns, pid, python_version, set_errno, sleep_ns,
 };
 
-use core::ffi::{CStr, c_char, c_int, c_void};
-
-/// Sets `errno`.
-pub(crate) fn set_errno(value: c_int) {
-    // SAFETY: always valid, of this thread.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: as above.
-    unsafe { *errno = value };
-}
-
-/// Runs `work` and leaves `errno` as it was.
-pub(crate) fn keeping_errno<T>(work: impl FnOnce() -> T) -> T {
-    // SAFETY: always valid, of this thread.
-    let errno = unsafe { libc::__errno_location() };
-    // SAFETY: as above.
-    let saved = unsafe { *errno };
-    let result = work();
-    // SAFETY: as above; the location of a thread's errno does not change.
-    unsafe { *errno = saved };
-    result
-}
-
-/// Ends the process.
-#[cfg(all(not(test), panic = "abort"))]
-pub(crate) fn abort() -> ! {
-    // SAFETY: no precondition.
-    unsafe { libc::abort() }
-}
-
-/// The process, in its innermost pid namespace; asked each time, so that it is right after any fork.
-pub(crate) fn pid() -> u32 {
-    // SAFETY: no precondition.
-    let pid = unsafe { libc::syscall(libc::SYS_getpid) };
-    pid as u32
-}
+use core::ffi::{CStr, c_char, c_void};
 
 /// The minor version of the libc that runs, if it is glibc 2.
 pub(crate) fn libc_minor_version() -> Option<u32> {
@@ -88,13 +56,6 @@ unsafe extern "C" {
 pub(crate) fn secure_getenv(name: *const c_char) -> *mut c_char {
     // SAFETY: callers pass NUL-terminated names.
     unsafe { __real_secure_getenv(name) }
-}
-
-/// What `name` means to the whole program: the address that its calls reach.
-pub(crate) fn global_symbol(name: &CStr) -> Option<usize> {
-    // SAFETY: `name` is NUL-terminated.
-    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    (!address.is_null()).then_some(address as usize)
 }
 
 /// Takes a block from whatever is the program's malloc, and gives it back.

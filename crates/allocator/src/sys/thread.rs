@@ -6,24 +6,6 @@ use core::mem::MaybeUninit;
 /// The stack of the governor: it calls into jemalloc's statistics, which need a few KiB.
 const THREAD_STACK_BYTES: usize = 128 << 10;
 
-/// Sleeps, or less if interrupted.
-pub(crate) fn sleep_ms(milliseconds: u64) {
-    let time = libc::timespec {
-        tv_sec: (milliseconds / 1000) as i64,
-        tv_nsec: (milliseconds % 1000) as i64 * 1_000_000,
-    };
-    // SAFETY: reads `time`, writes nothing.
-    unsafe {
-        libc::syscall(
-            libc::SYS_clock_nanosleep,
-            libc::CLOCK_MONOTONIC,
-            0,
-            &raw const time,
-            core::ptr::null_mut::<libc::timespec>(),
-        )
-    };
-}
-
 /// Whether this thread, which is not the process's first, is the only one that has not ended.
 pub(crate) fn is_last_thread() -> bool {
     let mut text = [0; 512];

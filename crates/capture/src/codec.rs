@@ -33,7 +33,7 @@ const SAME_SIZE: u8 = 1;
 const TEXT_BYTES_MAX: usize = 4096;
 
 #[derive(Clone, Debug, Default)]
-struct State {
+pub(crate) struct State {
     recent: Recent,
     size: u64,
     stack: u32,
@@ -199,8 +199,8 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 /// Takes records from bytes.
 #[derive(Clone, Debug)]
 pub struct Decoder<'a> {
-    state: State,
-    bytes: &'a [u8],
+    pub(crate) state: State,
+    pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> Decoder<'a> {

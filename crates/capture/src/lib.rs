@@ -28,6 +28,8 @@ mod frame;
 #[cfg(feature = "file")]
 mod index;
 #[cfg(feature = "file")]
+mod ordered;
+#[cfg(feature = "file")]
 mod reader;
 #[cfg(feature = "file")]
 mod recent;

@@ -114,6 +114,14 @@ impl<R: Read + Seek> Capture<R> {
         Ok(gaps)
     }
 
+    pub(crate) const fn file_mut(&mut self) -> &mut R {
+        &mut self.file
+    }
+
+    pub(crate) fn cannot_read(&self, source: io::Error) -> ReadError {
+        ReadError::Read { path: self.path.clone(), source }
+    }
+
     fn read_anchor(&mut self) -> io::Result<Option<Anchor>> {
         let Some(first) = self.index.frames.first().filter(|one| one.header.kind == FrameKind::Session)
         else {
@@ -129,14 +137,14 @@ impl<R: Read + Seek> Capture<R> {
     }
 }
 
-fn lost(frame: &FrameAt, cause: &str) -> Gap {
+pub(crate) fn lost(frame: &FrameAt, cause: &str) -> Gap {
     let header = frame.header;
     let subject = format!("up to {} records of process {}", header.n_records, header.generation.0);
     Gap::new(subject, format!("the frame before offset {} is damaged: {cause}", frame.payload_offset))
 }
 
 /// A frame's payload; `None` when it is damaged.
-fn unpack<'a, R: Read + Seek>(
+pub(crate) fn unpack<'a, R: Read + Seek>(
     file: &mut R,
     frame: &FrameAt,
     stored: &'a mut Vec<u8>,

@@ -50,6 +50,11 @@ impl Estimate {
         }
     }
 
+    /// A piece of a range: the call that made it is counted with the rest of it.
+    pub(crate) const fn piece(bytes: u64) -> Self {
+        Self { bytes: bytes as f64, count: 0.0, variance: 0.0, n_seen: 0 }
+    }
+
     /// Both together.
     pub fn add(&mut self, other: &Self) {
         self.bytes += other.bytes;
@@ -69,6 +74,11 @@ impl Estimate {
         self.bytes = (self.bytes - other.bytes).max(0.0);
         self.count = (self.count - other.count).max(0.0);
         self.variance = (self.variance - other.variance).max(0.0);
+    }
+
+    /// Variance of the bytes: variances of parts add up, and give the interval of their sum.
+    pub const fn variance(&self) -> f64 {
+        self.variance
     }
 
     /// Whether sampling leaves anything open.

@@ -5,15 +5,18 @@ use std::collections::HashMap;
 use slackwater_capture::{Allocation, Ending, Generation, Measure, Record};
 
 use crate::estimate::Estimate;
-use crate::live::{Block, Live};
-use crate::profile::Usage;
+use crate::live::{Block, Live, Origin};
+use crate::part::Tally;
+use crate::service::Service;
 use crate::stacks::{Frame, StackId, Stacks};
+use crate::threads::Threads;
+use crate::timeline::{Building, Slices};
 
 /// Deepest stack that is followed: agents record fewer frames.
 const DEEPEST: usize = 10_000;
 
 /// What is known of one process so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Fold {
     pub(crate) pid: u32,
     pub(crate) parent: Option<Generation>,
@@ -27,41 +30,25 @@ pub(crate) struct Fold {
     pub(crate) resident_peak_bytes: u64,
     pub(crate) first_ns: u64,
     pub(crate) last_ns: u64,
-    pub(crate) usage: HashMap<u32, Usage>,
-    pub(crate) live: f64,
     pub(crate) live_peak: f64,
+    pub(crate) timeline: Option<Building>,
+    pub(crate) threads: Threads,
+    /// By stack of this process and thread.
+    pub(crate) parts: Vec<((u32, u16), Tally)>,
+    part_idx: HashMap<(u32, u16), u32>,
+    now_ns: u64,
+    live: f64,
     blocks: Live,
     locations: HashMap<u32, Frame>,
     stacks: HashMap<u32, (u32, u32)>,
 }
 
-impl Default for Fold {
-    fn default() -> Self {
-        Self {
-            pid: 0,
-            parent: None,
-            program: String::new(),
-            sample_mean: 0,
-            no_stacks: None,
-            ending: None,
-            degraded: false,
-            n_lost: 0,
-            n_events: 0,
-            resident_peak_bytes: 0,
-            first_ns: 0,
-            last_ns: 0,
-            usage: HashMap::new(),
-            live: 0.0,
-            live_peak: 0.0,
-            blocks: Live::default(),
-            locations: HashMap::new(),
-            stacks: HashMap::new(),
-        }
-    }
-}
-
 impl Fold {
-    pub(crate) fn take(&mut self, record: &Record<'_>) {
+    pub(crate) fn new(slices: Option<Slices>) -> Self {
+        Self { timeline: slices.map(Building::new), ..Self::default() }
+    }
+
+    pub(crate) fn take(&mut self, record: &Record<'_>, service: &mut Service) {
         match record {
             Record::Born { pid, parent, sample_mean, program } => {
                 self.pid = *pid;
@@ -70,7 +57,7 @@ impl Fold {
                 self.program = program.to_string();
             }
             Record::NoStacks(why) => self.no_stacks = Some(why.to_string()),
-            Record::Ended(ending) => self.ending = Some(*ending),
+            Record::Ended(ending) => self.ended(*ending, service),
             Record::Location { id, line, function, file } => {
                 let frame = Frame { function: function.to_string(), file: file.to_string(), line: *line };
                 self.locations.insert(*id, frame);
@@ -78,27 +65,19 @@ impl Fold {
             Record::Stack { id, parent, location } => {
                 self.stacks.insert(*id, (*parent, *location));
             }
-            Record::Thread { .. } => {}
-            Record::At(ns) => {
-                if self.first_ns == 0 {
-                    self.first_ns = *ns;
+            Record::Thread { tid, name } => self.threads.name(*tid, name),
+            Record::At(ns) => self.at(*ns, service),
+            Record::Allocation(_) | Record::Free { .. } | Record::Unmapped { .. } => {
+                self.event(record, service)
+            }
+            Record::Resident(bytes) => {
+                if service.window.counts(self.now_ns) {
+                    self.resident_peak_bytes = self.resident_peak_bytes.max(*bytes);
+                    if let Some(timeline) = &mut self.timeline {
+                        timeline.resident(self.now_ns, *bytes);
+                    }
                 }
-                self.last_ns = self.last_ns.max(*ns);
             }
-            Record::Allocation(allocation) => self.allocation(allocation),
-            Record::Free { addr, .. } => {
-                self.n_events += 1;
-                if let Some(block) = self.blocks.remove(*addr) {
-                    self.gone(&block);
-                }
-            }
-            Record::Unmapped { addr, size } => {
-                self.n_events += 1;
-                let mut parts = Vec::new();
-                self.blocks.unmap(*addr, *size, |stack, bytes| parts.push((stack, bytes)));
-                self.unmapped(&parts);
-            }
-            Record::Resident(bytes) => self.resident_peak_bytes = self.resident_peak_bytes.max(*bytes),
             Record::Lost(n_events) => self.n_lost += n_events,
             Record::Degraded(mean) => {
                 self.degraded = true;
@@ -107,40 +86,119 @@ impl Fold {
         }
     }
 
-    fn allocation(&mut self, allocation: &Allocation) {
-        self.n_events += 1;
-        let Allocation { addr, size, stack, .. } = *allocation;
-        let estimate = if allocation.sampled {
+    fn at(&mut self, ns: u64, service: &Service) {
+        self.now_ns = ns;
+        if service.window.counts(ns) {
+            if self.first_ns == 0 {
+                self.first_ns = ns;
+            }
+            self.last_ns = self.last_ns.max(ns);
+        }
+    }
+
+    fn event(&mut self, record: &Record<'_>, service: &mut Service) {
+        if service.window.is_over(self.now_ns) {
+            return;
+        }
+        service.before(self.now_ns);
+        self.n_events += u64::from(service.window.counts(self.now_ns));
+        match record {
+            Record::Allocation(allocation) => self.allocation(allocation, service),
+            Record::Free { addr, .. } => {
+                if let Some(block) = self.blocks.remove(*addr) {
+                    self.went(block.origin, &block.estimate, service);
+                }
+            }
+            Record::Unmapped { addr, size } => {
+                let mut pieces = Vec::new();
+                self.blocks.unmap(*addr, *size, |origin, bytes| pieces.push((origin, bytes)));
+                self.unmapped(&pieces, service);
+            }
+            _ => {}
+        }
+    }
+
+    fn allocation(&mut self, allocation: &Allocation, service: &mut Service) {
+        let Allocation { addr, size, stack, tid, .. } = *allocation;
+        let amount = if allocation.sampled {
             Estimate::sampled(size, self.sample_mean)
         } else {
             Estimate::exact(size)
         };
+        let born = self.timeline.as_ref().map_or(0, |timeline| timeline.slice(self.now_ns));
+        let origin = Origin { part: self.part(stack, tid), born, counts: service.window.counts(self.now_ns) };
         if allocation.measure == Measure::Mapping {
-            let mut parts = Vec::new();
-            self.blocks.map(addr, size, stack, |stack, bytes| parts.push((stack, bytes)));
-            self.unmapped(&parts);
-        } else if let Some(former) = self.blocks.insert(addr, Block { stack, estimate }) {
+            let mut pieces = Vec::new();
+            self.blocks.map(addr, size, origin, |origin, bytes| pieces.push((origin, bytes)));
+            self.unmapped(&pieces, service);
+        } else if let Some(former) = self.blocks.insert(addr, Block { origin, estimate: amount }) {
             // Its free was lost.
-            self.gone(&former);
+            self.went(former.origin, &former.estimate, service);
         }
-        let usage = self.usage.entry(stack).or_default();
-        usage.allocated.add(&estimate);
-        usage.live.add(&estimate);
-        self.live += estimate.bytes;
-        self.live_peak = self.live_peak.max(self.live);
+        if let Some(timeline) = &mut self.timeline {
+            timeline.allocated(origin.part, born, &amount);
+        }
+        let tally = &mut self.parts[origin.part as usize].1;
+        tally.keep(service.epoch);
+        tally.came(&amount, origin.counts);
+        self.live_changed(amount.bytes, service);
     }
 
-    fn gone(&mut self, block: &Block) {
-        self.usage.entry(block.stack).or_default().live.remove(&block.estimate);
-        self.live = (self.live - block.estimate.bytes).max(0.0);
+    fn part(&mut self, stack: u32, tid: u32) -> u32 {
+        let key = (stack, self.threads.idx(tid));
+        let parts = &mut self.parts;
+        *self.part_idx.entry(key).or_insert_with(|| {
+            parts.push((key, Tally::default()));
+            parts.len() as u32 - 1
+        })
     }
 
-    fn unmapped(&mut self, parts: &[(u32, u64)]) {
-        for &(stack, bytes) in parts {
-            // A part of a range is not a whole one: bytes go, the count stays until all have gone.
-            let live = &mut self.usage.entry(stack).or_default().live;
-            live.bytes = (live.bytes - bytes as f64).max(0.0);
-            self.live = (self.live - bytes as f64).max(0.0);
+    fn went(&mut self, origin: Origin, amount: &Estimate, service: &mut Service) {
+        if let Some(timeline) = &mut self.timeline {
+            let slice = timeline.slice(self.now_ns);
+            timeline.gone(origin.part, origin.born, slice, amount);
+        }
+        let tally = &mut self.parts[origin.part as usize].1;
+        tally.keep(service.epoch);
+        tally.went(amount, origin.counts);
+        self.live_changed(-amount.bytes, service);
+    }
+
+    /// A part of a range is not a whole one: bytes go, the count stays until all have gone.
+    fn unmapped(&mut self, pieces: &[(Origin, u64)], service: &mut Service) {
+        for &(origin, bytes) in pieces {
+            self.went(origin, &Estimate::piece(bytes), service);
+        }
+    }
+
+    fn live_changed(&mut self, bytes: f64, service: &mut Service) {
+        self.live = (self.live + bytes).max(0.0);
+        service.changed(self.now_ns, bytes);
+        if service.window.counts(self.now_ns) {
+            self.live_peak = self.live_peak.max(self.live);
+            if let Some(timeline) = &mut self.timeline {
+                timeline.live(self.now_ns, self.live);
+            }
+        }
+    }
+
+    fn ended(&mut self, ending: Ending, service: &mut Service) {
+        if service.window.is_over(self.now_ns) {
+            self.ending = Some(Ending::Outlived);
+            return;
+        }
+        self.ending = Some(ending);
+        if ending != Ending::Outlived {
+            service.before(self.now_ns);
+            self.parts.iter_mut().for_each(|(_, tally)| tally.ended(service.epoch));
+            service.changed(self.now_ns, -self.live);
+        }
+    }
+
+    /// What is left of each part goes to the timeline.
+    pub(crate) fn leave(&mut self) {
+        if let Some(timeline) = &mut self.timeline {
+            self.blocks.left().for_each(|(origin, amount)| timeline.kept(origin.part, origin.born, &amount));
         }
     }
 

@@ -2,7 +2,8 @@
 //! leaves open.
 //!
 //! ```text
-//! Capture ─▶ Fold (one per process) ─▶ Profile: merged stacks, usage by stack, processes
+//! Capture ─▶ Fold (one per process) ─▶ Profile: merged stacks, usage by stack and thread, processes
+//!        └─▶ Service (running total) ─▶ the moment at which most was live
 //! ```
 //!
 //! Invariants: memory grows with distinct stacks and live blocks, not with events. A sampled number never
@@ -14,9 +15,21 @@
 mod estimate;
 mod fold;
 mod live;
+mod part;
+mod process;
 mod profile;
+mod service;
 mod stacks;
+mod threads;
+mod timeline;
+mod window;
 
 pub use estimate::{Estimate, Interval};
-pub use profile::{ProcessProfile, Profile, Usage};
+pub use part::{Part, Usage};
+pub use process::ProcessProfile;
+pub use profile::{OverTime, Profile};
+pub use service::Peak;
 pub use stacks::{Frame, StackId, Stacks};
+pub use threads::Thread;
+pub use timeline::{Cell, N_SLICES, NEVER, Slices, Timeline};
+pub use window::Window;

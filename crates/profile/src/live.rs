@@ -4,10 +4,21 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::estimate::Estimate;
 
-/// A block or a range.
+/// Where a block came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Origin {
+    /// Which of the process's parts asked for it.
+    pub(crate) part: u32,
+    /// The slice of time in which it did.
+    pub(crate) born: u16,
+    /// Whether that was within the window.
+    pub(crate) counts: bool,
+}
+
+/// A block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
-    pub(crate) stack: u32,
+    pub(crate) origin: Origin,
     pub(crate) estimate: Estimate,
 }
 
@@ -16,7 +27,7 @@ pub(crate) struct Block {
 pub(crate) struct Live {
     blocks: HashMap<u64, Block>,
     /// Ranges by their start, with their length: they may be given back in parts.
-    ranges: BTreeMap<u64, (u64, u32)>,
+    ranges: BTreeMap<u64, (u64, Origin)>,
 }
 
 impl Live {
@@ -31,32 +42,38 @@ impl Live {
     }
 
     /// A range is there; those parts of others that it replaces go to `gone`.
-    pub(crate) fn map(&mut self, addr: u64, size: u64, stack: u32, gone: impl FnMut(u32, u64)) {
+    pub(crate) fn map(&mut self, addr: u64, size: u64, origin: Origin, gone: impl FnMut(Origin, u64)) {
         self.unmap(addr, size, gone);
-        self.ranges.insert(addr, (size, stack));
+        self.ranges.insert(addr, (size, origin));
     }
 
-    /// A range is gone: stack and bytes of each part that was known.
-    pub(crate) fn unmap(&mut self, addr: u64, size: u64, mut gone: impl FnMut(u32, u64)) {
+    /// A range is gone: origin and bytes of each part that was known.
+    pub(crate) fn unmap(&mut self, addr: u64, size: u64, mut gone: impl FnMut(Origin, u64)) {
         let end = addr.saturating_add(size);
         let first = self.ranges.range(..addr).next_back().map(|(&start, _)| start);
         let touched: Vec<u64> = first.into_iter().chain(self.ranges.range(addr..end).map(|r| *r.0)).collect();
         for start in touched {
-            let Some(&(length, stack)) = self.ranges.get(&start) else { continue };
+            let Some(&(length, origin)) = self.ranges.get(&start) else { continue };
             let range_end = start.saturating_add(length);
             let (from, to) = (start.max(addr), range_end.min(end));
             if from >= to {
                 continue;
             }
-            gone(stack, to - from);
+            gone(origin, to - from);
             self.ranges.remove(&start);
             if start < from {
-                self.ranges.insert(start, (from - start, stack));
+                self.ranges.insert(start, (from - start, origin));
             }
             if to < range_end {
-                self.ranges.insert(to, (range_end - to, stack));
+                self.ranges.insert(to, (range_end - to, origin));
             }
         }
+    }
+
+    /// All that is left: origin and how much.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (Origin, Estimate)> {
+        let blocks = self.blocks.values().map(|block| (block.origin, block.estimate));
+        blocks.chain(self.ranges.values().map(|&(size, origin)| (origin, Estimate::exact(size))))
     }
 }
 
@@ -66,12 +83,14 @@ mod tests {
 
     #[test]
     fn ranges_go_in_parts() {
+        let origin = |part| Origin { part, born: 0, counts: true };
         let mut live = Live::default();
-        live.map(0x1000, 0x4000, 1, |_, _| panic!("nothing was there"));
+        live.map(0x1000, 0x4000, origin(1), |_, _| panic!("nothing was there"));
         let mut gone = Vec::new();
-        live.unmap(0x2000, 0x1000, |stack, bytes| gone.push((stack, bytes)));
-        live.map(0x4000, 0x3000, 2, |stack, bytes| gone.push((stack, bytes)));
-        live.unmap(0, u64::MAX, |stack, bytes| gone.push((stack, bytes)));
+        live.unmap(0x2000, 0x1000, |origin, bytes| gone.push((origin.part, bytes)));
+        live.map(0x4000, 0x3000, origin(2), |origin, bytes| gone.push((origin.part, bytes)));
+        assert_eq!(live.left().map(|(_, amount)| amount.bytes).sum::<f64>(), 20480.0);
+        live.unmap(0, u64::MAX, |origin, bytes| gone.push((origin.part, bytes)));
         assert_eq!(gone, [(1, 0x1000), (1, 0x1000), (1, 0x1000), (1, 0x1000), (2, 0x3000)]);
     }
 }

@@ -1,63 +1,18 @@
 //! All processes of a capture, and all of them together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
-use slackwater_base::{Gap, Partial};
-use slackwater_capture::{Anchor, Capture, Ending, Generation, ReadError};
+use slackwater_base::Partial;
+use slackwater_capture::{Anchor, Capture, FrameKind, Generation, ReadError};
 
-use crate::estimate::Estimate;
 use crate::fold::Fold;
+use crate::part::Usage;
+use crate::process::{ProcessProfile, settle};
+use crate::service::{Peak, Service};
 use crate::stacks::{StackId, Stacks};
-
-/// What one stack asked for.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Usage {
-    /// All that was ever handed out.
-    pub allocated: Estimate,
-    /// What was not given back when the process, or the recording, ended.
-    pub live: Estimate,
-}
-
-/// One process.
-#[derive(Clone, Debug)]
-pub struct ProcessProfile {
-    /// Its place in the capture.
-    pub generation: Generation,
-    /// Its id while it lived.
-    pub pid: u32,
-    /// What it was forked from.
-    pub parent: Option<Generation>,
-    /// The program's name.
-    pub program: String,
-    /// Mean distance of samples in bytes; 0 when every event was recorded.
-    pub sample_mean: u64,
-    /// Why its stacks are not known.
-    pub no_stacks: Option<String>,
-    /// How it ended; `None` when the capture does not say.
-    pub ending: Option<Ending>,
-    /// Exact at first, sampled later.
-    pub degraded: bool,
-    /// Events that did not get through.
-    pub n_lost: u64,
-    /// Events that did.
-    pub n_events: u64,
-    /// Most RSS that was seen.
-    pub resident_peak_bytes: u64,
-    /// Most live bytes at a time, as estimated.
-    pub live_peak_bytes: f64,
-    /// First and last moment, CLOCK_MONOTONIC.
-    pub span_ns: (u64, u64),
-    /// By stack.
-    pub usage: BTreeMap<StackId, Usage>,
-}
-
-impl ProcessProfile {
-    /// All stacks together.
-    pub fn total(&self) -> Usage {
-        sum(self.usage.values())
-    }
-}
+use crate::timeline::Slices;
+use crate::window::Window;
 
 /// A capture, added up.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +23,21 @@ pub struct Profile {
     pub processes: Vec<ProcessProfile>,
     /// The two clocks.
     pub anchor: Option<Anchor>,
+    /// When most was live.
+    pub peak: Peak,
+    /// First and last moment of the whole recording, CLOCK_MONOTONIC.
+    pub span_ns: (u64, u64),
+    /// All processes together over time, when that was asked for.
+    pub over_time: Option<OverTime>,
+}
+
+/// All processes together over time.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OverTime {
+    /// The slices.
+    pub slices: Slices,
+    /// Most that was live within each; 0 where nothing happened.
+    pub live_most: Vec<f64>,
 }
 
 impl Profile {
@@ -75,81 +45,76 @@ impl Profile {
     ///
     /// # Errors
     /// When the file cannot be read any more.
-    pub fn of<R: Read + Seek>(mut capture: Partial<Capture<R>>) -> Result<Partial<Self>, ReadError> {
+    pub fn of<R: Read + Seek>(
+        capture: Partial<Capture<R>>,
+        window: Window,
+    ) -> Result<Partial<Self>, ReadError> {
+        Self::read(capture, Service::new(window, None))
+    }
+
+    /// Reads a capture to its end, and keeps what was when.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub fn over_time<R: Read + Seek>(capture: Partial<Capture<R>>) -> Result<Partial<Self>, ReadError> {
+        let (first_ns, last_ns) = span_ns(&capture.value);
+        let slices = Slices::between(first_ns, last_ns);
+        Self::read(capture, Service::new(Window::default(), Some(slices)))
+    }
+
+    fn read<R: Read + Seek>(
+        mut capture: Partial<Capture<R>>,
+        mut service: Service,
+    ) -> Result<Partial<Self>, ReadError> {
         let mut folds: BTreeMap<Generation, Fold> = BTreeMap::new();
-        let gaps = capture.value.play(|generation, record| {
-            folds.entry(generation).or_default().take(record);
+        let slices = service.slices;
+        let gaps = capture.value.play_in_time(|generation, record| {
+            folds.entry(generation).or_insert_with(|| Fold::new(slices)).take(record, &mut service);
         })?;
         capture.gaps.extend(gaps);
-        let mut profile = Self { anchor: capture.value.anchor(), ..Self::default() };
+        let mut profile = Self {
+            anchor: capture.value.anchor(),
+            peak: service.peak,
+            span_ns: span_ns(&capture.value),
+            over_time: slices.map(|slices| OverTime { slices, live_most: service.live_most }),
+            ..Self::default()
+        };
         for (generation, fold) in folds {
-            let process = settle(generation, fold, &mut profile.stacks, &mut capture.gaps);
+            let process = settle(generation, fold, service.epoch, &mut profile.stacks, &mut capture.gaps);
             profile.processes.push(process);
         }
         Ok(Partial { value: profile, gaps: capture.gaps })
     }
 
+    /// Only one of its processes.
+    #[must_use]
+    pub fn only(mut self, generation: Generation) -> Self {
+        self.processes.retain(|process| process.generation == generation);
+        self
+    }
+
     /// All processes together, by stack.
+    #[must_use]
     pub fn by_stack(&self) -> BTreeMap<StackId, Usage> {
         let mut all = BTreeMap::<StackId, Usage>::new();
-        for (stack, usage) in self.processes.iter().flat_map(|process| &process.usage) {
-            let total = all.entry(*stack).or_default();
-            total.allocated.add(&usage.allocated);
-            total.live.add(&usage.live);
+        for part in self.processes.iter().flat_map(|process| &process.parts) {
+            all.entry(part.stack).or_default().add(&part.usage);
         }
         all
     }
 
     /// All processes and stacks together.
+    #[must_use]
     pub fn total(&self) -> Usage {
-        sum(self.processes.iter().flat_map(|process| process.usage.values()))
+        let mut total = Usage::default();
+        self.processes.iter().for_each(|process| total.add(&process.total()));
+        total
     }
 }
 
-fn sum<'a>(usage: impl Iterator<Item = &'a Usage>) -> Usage {
-    let mut total = Usage::default();
-    for one in usage {
-        total.allocated.add(&one.allocated);
-        total.live.add(&one.live);
-    }
-    total
-}
-
-fn settle(generation: Generation, fold: Fold, stacks: &mut Stacks, gaps: &mut Vec<Gap>) -> ProcessProfile {
-    let who = format!("process {} ({})", fold.pid, fold.program);
-    if fold.n_lost > 0 {
-        gaps.push(Gap::new(
-            format!("{} events of {who}", fold.n_lost),
-            "they came faster than they could be written",
-        ));
-    }
-    if fold.degraded {
-        gaps.push(Gap::new(
-            format!("some frees of {who}"),
-            "exact recording could not keep up and went on with samples: blocks from before may look live",
-        ));
-    }
-    let mut known = HashMap::new();
-    let mut usage = BTreeMap::<StackId, Usage>::new();
-    for (&stack, one) in &fold.usage {
-        let merged = usage.entry(fold.merge(stack, stacks, &mut known)).or_default();
-        merged.allocated.add(&one.allocated);
-        merged.live.add(&one.live);
-    }
-    ProcessProfile {
-        generation,
-        pid: fold.pid,
-        parent: fold.parent,
-        program: fold.program,
-        sample_mean: fold.sample_mean,
-        no_stacks: fold.no_stacks,
-        ending: fold.ending,
-        degraded: fold.degraded,
-        n_lost: fold.n_lost,
-        n_events: fold.n_events,
-        resident_peak_bytes: fold.resident_peak_bytes,
-        live_peak_bytes: fold.live_peak,
-        span_ns: (fold.first_ns, fold.last_ns),
-        usage,
-    }
+/// First and last moment of what a capture has records of.
+fn span_ns<R: Read + Seek>(capture: &Capture<R>) -> (u64, u64) {
+    let records = || capture.index().frames.iter().filter(|one| one.header.kind == FrameKind::Records);
+    let first_ns = records().map(|one| one.header.first_ns).min().unwrap_or(0);
+    (first_ns, records().map(|one| one.header.last_ns).max().unwrap_or(first_ns))
 }

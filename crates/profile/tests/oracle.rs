@@ -9,7 +9,7 @@ use std::time::Duration;
 use slackwater_capture::transport::Mode;
 use slackwater_capture::{Capture, Ending};
 use slackwater_collect::{Collector, Options, Summary};
-use slackwater_profile::{Estimate, Interval, Profile, StackId};
+use slackwater_profile::{Estimate, Interval, Profile, StackId, Window};
 use slackwater_testkit::{Interpreter, Program, agent_library, interpreters};
 
 /// Three functions ask for blocks of known number and size, and one of them keeps its own.
@@ -74,7 +74,7 @@ fn record(options: &Options, mut command: Command) -> (Profile, Summary) {
     }
     let (summary, bytes) = collector.end().unwrap();
     let capture = Capture::from_reader(Path::new("test"), Cursor::new(bytes)).unwrap();
-    let profile = Profile::of(capture).unwrap();
+    let profile = Profile::of(capture, Window::default()).unwrap();
     assert_eq!(profile.gaps, []);
     (profile.value, summary)
 }

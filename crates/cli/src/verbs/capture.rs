@@ -4,14 +4,14 @@ use std::path::Path;
 
 use slackwater_base::Partial;
 use slackwater_capture::{Capture, ReadError};
-use slackwater_profile::Profile;
+use slackwater_profile::{Profile, Window};
 
 use crate::exit::{Exit, Failure};
 
 /// Reads and adds up a capture.
 pub(super) fn profile(path: &Path) -> Result<Partial<Profile>, Failure> {
     let opened = Capture::open(path).map_err(|error| refused(&error))?;
-    Profile::of(opened).map_err(|error| refused(&error))
+    Profile::of(opened, Window::default()).map_err(|error| refused(&error))
 }
 
 fn refused(error: &ReadError) -> Failure {

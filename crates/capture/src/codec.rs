@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::error::DecodeError;
 use crate::recent::Recent;
 use crate::record::{Allocation, Ending, Generation, Measure, Record};
+use crate::sized;
 use crate::varint::{put, put_signed, take, take_signed, take_u32};
 
 const BORN: u8 = 0x01;
@@ -179,6 +180,7 @@ impl Encoder {
             Record::Degraded(mean) => put_number(out, DEGRADED, *mean),
             // Dealt with by `put`.
             Record::At(_) | Record::Allocation(_) | Record::Free { .. } | Record::Unmapped { .. } => {}
+            carries_its_length => sized::encode(out, carries_its_length),
         }
     }
 }
@@ -189,7 +191,7 @@ fn put_number(out: &mut Vec<u8>, tag: u8, number: u64) {
 }
 
 /// The text, or as much of it as fits.
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_text(out: &mut Vec<u8>, text: &str) {
     let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     let text = &text.as_bytes()[..end.unwrap_or(0)];
     put(out, text.len() as u64);
@@ -209,10 +211,12 @@ impl<'a> Decoder<'a> {
         Self { state: State::default(), bytes }
     }
 
-    fn next_record(&mut self) -> Result<Record<'a>, DecodeError> {
+    /// `None` for a record of a kind that is not known, and is passed over.
+    fn next_record(&mut self) -> Result<Option<Record<'a>>, DecodeError> {
         loop {
             let tag = self.byte()?;
-            return match tag {
+            let record = match tag {
+                tag if sized::TAGS.contains(&tag) => return sized::decode(tag, &mut self.bytes),
                 ON => {
                     self.state.tid = take_u32(&mut self.bytes)?;
                     continue;
@@ -234,6 +238,7 @@ impl<'a> Decoder<'a> {
                 }
                 _ => self.rare(tag),
             };
+            return record.map(Some);
         }
     }
 
@@ -307,14 +312,16 @@ impl<'a> Iterator for Decoder<'a> {
 
     /// The next record. After an error there is none: what follows cannot be told apart.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.bytes.is_empty() {
-            return None;
+        while !self.bytes.is_empty() {
+            let record = self.next_record();
+            if record.is_err() {
+                self.bytes = &[];
+            }
+            if let Some(record) = record.transpose() {
+                return Some(record);
+            }
         }
-        let record = self.next_record();
-        if record.is_err() {
-            self.bytes = &[];
-        }
-        Some(record)
+        None
     }
 }
 
@@ -323,7 +330,7 @@ fn moved(from: u32, by: i64) -> Result<u32, DecodeError> {
     to.ok_or(DecodeError::Number)
 }
 
-fn take_text<'a>(bytes: &mut &'a [u8]) -> Result<Cow<'a, str>, DecodeError> {
+pub(crate) fn take_text<'a>(bytes: &mut &'a [u8]) -> Result<Cow<'a, str>, DecodeError> {
     let len = take(bytes)?;
     let len = usize::try_from(len).ok().filter(|&len| len <= TEXT_BYTES_MAX).ok_or(DecodeError::Text)?;
     let (text, rest) = bytes.split_at_checked(len).ok_or(DecodeError::Short)?;

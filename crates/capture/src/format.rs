@@ -10,7 +10,8 @@
 //!          4  kind            u8   1 session, 2 records, 3 end; others are skipped
 //!          5  codec           u8   0 stored as it is, 1 zstd
 //!          6  version         u16  of the records' encoding
-//!          8  generation      u32  the process that the records are of; 0 in session and end
+//!          8  generation      u32  the process that the records are of; 0 in session and end, and
+//!                                  for what is said of the recording as a whole
 //!         12  stored_bytes    u32  of the payload, as it lies in the file
 //!         16  raw_bytes       u32  of the payload, unpacked; at most 4 MiB
 //!         20  records         u32  how many the payload holds
@@ -24,8 +25,17 @@
 //! **Append-only.** A capture that was cut off ends in an incomplete frame; everything before it is whole.
 //! A damaged frame costs its own records only: the next one is found by its magic number and checksum.
 //!
+//! **Under way.** Whoever records holds an exclusive `flock` on the file; the kernel ends it with the
+//! recorder, however that ends. While it is held, others may add frames of their own (`slackwater mark`
+//! does): the file is opened for appending by all, and a frame is one write, so frames never mix. A few
+//! may come behind the end.
+//!
 //! **Index.** Headers alone tell which frames hold a span of time or a generation; they are found without
 //! unpacking anything.
+//!
+//! **Versions.** A reader opens every version up to its own, and refuses a later one by name. Kinds of
+//! frames and records that carry their length are added without a new version: older readers pass over
+//! them.
 //!
 //! # Records
 //!
@@ -51,6 +61,16 @@
 //! 0a degraded    uv sample mean                 exact until here, sampled from here on
 //! 0b unmapped    iv address - previous address  uv bytes
 //! 0c no stacks   text why they cannot be read
+//! 20..=3f        uv length, then so many bytes; a tag that is not known, and what follows the fields
+//!                below, is passed over
+//!    20 mark     text name                      of the moment of the last `at`
+//!    21 fact     text key  text value           of the process, or of the machine (generation 0)
+//!    22 resident uv anonymous  uv file  uv shared memory  uv swapped  uv PSS + 1, or 0
+//!    23 module   uv start  uv bytes  uv offset in the file  uv length, build id  text path
+//!    24 before   text allocator  text class of the ledger  uv bytes  uv blocks
+//!                what was there before the process was recorded
+//!    25 folded   uv stack  uv tid  uv events  uv count  uv bytes  uv standard deviation of the bytes
+//!                allocations that were given back again, added up instead of kept
 //! 40..=7f allocation
 //!                bits 5..3 kind (0 malloc, 1 calloc, 2 realloc, 3 aligned, 4 mapping)
 //!                bit 2 sampled  bit 1 stack as before  bit 0 size as before

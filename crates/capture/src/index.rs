@@ -63,7 +63,8 @@ impl Index {
                 },
             }
         }
-        let ended = index.value.frames.last().is_some_and(|frame| frame.header.kind == FrameKind::End);
+        // Not only the last one: a mark may have been on its way.
+        let ended = index.value.frames.iter().rev().any(|frame| frame.header.kind == FrameKind::End);
         if !ended {
             index.gaps.push(Gap::new(
                 "the end of the recording",

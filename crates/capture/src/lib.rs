@@ -36,6 +36,8 @@ mod recent;
 #[cfg(feature = "file")]
 mod record;
 #[cfg(feature = "file")]
+mod sized;
+#[cfg(feature = "file")]
 mod varint;
 #[cfg(feature = "file")]
 mod writer;
@@ -51,6 +53,6 @@ pub use index::{FrameAt, Index};
 #[cfg(feature = "file")]
 pub use reader::{Anchor, Capture};
 #[cfg(feature = "file")]
-pub use record::{Allocation, Ending, Generation, Measure, Record};
+pub use record::{Allocation, Before, Ending, Folded, Generation, Measure, Module, Record, ResidentBy};
 #[cfg(feature = "file")]
 pub use writer::Writer;

@@ -6,6 +6,11 @@ use alloc::borrow::Cow;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Generation(pub u32);
 
+impl Generation {
+    /// No process: what is said of the recording as a whole.
+    pub const RECORDING: Self = Self(0);
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
@@ -58,7 +63,67 @@ pub struct Allocation {
     pub tid: u32,
 }
 
-/// One statement about one process.
+/// Where a process's resident memory was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ResidentBy {
+    /// In anonymous pages.
+    pub anon_bytes: u64,
+    /// In pages of files.
+    pub file_bytes: u64,
+    /// In shared memory.
+    pub shmem_bytes: u64,
+    /// Not resident, but swapped out.
+    pub swap_bytes: u64,
+    /// Its share of all, where that was asked for: the kernel walks every page for it.
+    pub pss_bytes: Option<u64>,
+}
+
+/// A file that a process can execute code of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Module<'a> {
+    /// Where it is mapped.
+    pub start: u64,
+    /// How much of it is.
+    pub size: u64,
+    /// What of the file lies at `start`.
+    pub offset: u64,
+    /// What its linker called it; empty when it has no such note, or cannot be read.
+    pub build_id: Cow<'a, [u8]>,
+    /// The file, as the process names it.
+    pub path: Cow<'a, str>,
+}
+
+/// What was there when recording of a process began.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Before<'a> {
+    /// Which allocator holds it (`glibc`, `pymalloc`, ...); empty for what none does.
+    pub holder: Cow<'a, str>,
+    /// A class of the ledger: `live_native`, `slack_trimmable`, ...
+    pub class: Cow<'a, str>,
+    /// Resident bytes of it.
+    pub bytes: u64,
+    /// Blocks, where the holder counts them; else 0.
+    pub blocks: u64,
+}
+
+/// Allocations that were given back again, added up: the events themselves were dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Folded {
+    /// Where they came from.
+    pub stack: u32,
+    /// By which thread.
+    pub tid: u32,
+    /// Events that were recorded of them.
+    pub n_events: u64,
+    /// How many they are, as estimated.
+    pub count: u64,
+    /// Their bytes, as estimated.
+    pub bytes: u64,
+    /// Standard deviation of the bytes; 0 when they are exact.
+    pub deviation_bytes: u64,
+}
+
+/// One statement about one process, or about the recording.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record<'a> {
     /// The process is recorded from here on.
@@ -127,4 +192,61 @@ pub enum Record<'a> {
     Lost(u64),
     /// Events came faster than they could be written: sampled with this mean from here on.
     Degraded(u64),
+    /// Somebody gave this moment a name.
+    Mark(Cow<'a, str>),
+    /// Something that holds for the process, or for the machine: `python`, `glibc`, `kernel`, ...
+    Fact {
+        /// What it is about.
+        key: Cow<'a, str>,
+        /// What it says.
+        value: Cow<'a, str>,
+    },
+    /// Where the process's resident memory was.
+    ResidentBy(ResidentBy),
+    /// A file whose code the process can execute.
+    Module(Module<'a>),
+    /// Memory from before the process was recorded.
+    Before(Before<'a>),
+    /// Allocations that are over, added up.
+    Folded(Folded),
+}
+
+impl Record<'_> {
+    /// The same, holding its own texts.
+    pub fn into_owned(self) -> Record<'static> {
+        let own = |text: Cow<'_, str>| -> Cow<'static, str> { text.into_owned().into() };
+        match self {
+            Self::Born { pid, parent, sample_mean, program } => {
+                Record::Born { pid, parent, sample_mean, program: own(program) }
+            }
+            Self::NoStacks(why) => Record::NoStacks(own(why)),
+            Self::Ended(ending) => Record::Ended(ending),
+            Self::Location { id, line, function, file } => {
+                Record::Location { id, line, function: own(function), file: own(file) }
+            }
+            Self::Stack { id, parent, location } => Record::Stack { id, parent, location },
+            Self::Thread { tid, name } => Record::Thread { tid, name: own(name) },
+            Self::At(ns) => Record::At(ns),
+            Self::Allocation(allocation) => Record::Allocation(allocation),
+            Self::Free { addr, tid } => Record::Free { addr, tid },
+            Self::Unmapped { addr, size } => Record::Unmapped { addr, size },
+            Self::Resident(bytes) => Record::Resident(bytes),
+            Self::Lost(n_events) => Record::Lost(n_events),
+            Self::Degraded(mean) => Record::Degraded(mean),
+            Self::Mark(name) => Record::Mark(own(name)),
+            Self::Fact { key, value } => Record::Fact { key: own(key), value: own(value) },
+            Self::ResidentBy(resident) => Record::ResidentBy(resident),
+            Self::Module(Module { start, size, offset, build_id, path }) => Record::Module(Module {
+                start,
+                size,
+                offset,
+                build_id: build_id.into_owned().into(),
+                path: own(path),
+            }),
+            Self::Before(Before { holder, class, bytes, blocks }) => {
+                Record::Before(Before { holder: own(holder), class: own(class), bytes, blocks })
+            }
+            Self::Folded(folded) => Record::Folded(folded),
+        }
+    }
 }

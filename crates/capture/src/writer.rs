@@ -1,6 +1,7 @@
 //! Writes a capture: frames, one after the other, never going back.
 //!
 //! Invariant: after each call the file is a capture that a reader opens; a frame reaches it in one write.
+//! So, where the file is opened for appending, frames of several writers stand behind one another.
 
 use std::io::{self, Write};
 
@@ -35,6 +36,11 @@ impl<W: Write> Writer<W> {
         payload[8..].copy_from_slice(&monotonic_ns.to_le_bytes());
         writer.store(FrameKind::Session, &payload, monotonic_ns)?;
         Ok(writer)
+    }
+
+    /// Adds frames to a capture that somebody else has begun, and may be writing: `out` must append.
+    pub const fn joining(out: W) -> Self {
+        Self { out, frame: Vec::new(), written_bytes: 0 }
     }
 
     /// Writes the records of one process that `encoder` holds, and clears it. They must not be more than

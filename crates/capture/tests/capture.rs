@@ -8,7 +8,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use slackwater_base::Partial;
 use slackwater_capture::{
-    Allocation, Capture, Decoder, Encoder, Ending, FrameKind, Generation, Measure, ReadError, Record, Writer,
+    Allocation, Before, Capture, Decoder, Encoder, Ending, Folded, FrameKind, Generation, Measure, Module,
+    ReadError, Record, ResidentBy, Writer,
 };
 
 fn text() -> impl Strategy<Value = String> {
@@ -18,6 +19,33 @@ fn text() -> impl Strategy<Value = String> {
 fn address() -> impl Strategy<Value = u64> {
     // Few enough to come back, and some anywhere.
     prop_oneof![(0_u64..64).prop_map(|n| 0x7f00_0000_1000 + n * 16), any::<u64>()]
+}
+
+/// Records that carry their length.
+fn sized() -> impl Strategy<Value = Record<'static>> {
+    let numbers = any::<[u64; 4]>;
+    prop_oneof![
+        text().prop_map(|name| Record::Mark(name.into())),
+        (text(), text()).prop_map(|(key, value)| Record::Fact { key: key.into(), value: value.into() }),
+        (numbers(), prop::option::of(0..u64::MAX)).prop_map(
+            |([anon_bytes, file_bytes, shmem_bytes, swap_bytes], pss_bytes)| {
+                Record::ResidentBy(ResidentBy { anon_bytes, file_bytes, shmem_bytes, swap_bytes, pss_bytes })
+            }
+        ),
+        (numbers(), prop::collection::vec(any::<u8>(), 0..33), text()).prop_map(
+            |([start, size, offset, _], build_id, path)| {
+                Record::Module(Module { start, size, offset, build_id: build_id.into(), path: path.into() })
+            }
+        ),
+        (text(), text(), numbers()).prop_map(|(holder, class, [bytes, blocks, ..])| {
+            Record::Before(Before { holder: holder.into(), class: class.into(), bytes, blocks })
+        }),
+        (any::<[u32; 2]>(), numbers()).prop_map(
+            |([stack, tid], [n_events, count, bytes, deviation_bytes])| {
+                Record::Folded(Folded { stack, tid, n_events, count, bytes, deviation_bytes })
+            }
+        ),
+    ]
 }
 
 fn record() -> impl Strategy<Value = Record<'static>> {
@@ -47,6 +75,7 @@ fn record() -> impl Strategy<Value = Record<'static>> {
                 program: program.into(),
             }
         ),
+        1 => sized(),
         1 => (0_usize..5, any::<u32>()).prop_map(|(how, value)| Record::Ended(
             [Ending::Gone, Ending::Exit(value), Ending::Signal(value), Ending::Exec, Ending::Outlived][how]
         )),
@@ -73,33 +102,11 @@ fn open(bytes: &[u8]) -> Result<Partial<Capture<Cursor<&[u8]>>>, ReadError> {
 fn read(bytes: &[u8]) -> (Vec<(Generation, Record<'static>)>, bool) {
     let mut opened = open(bytes).unwrap();
     let mut records = Vec::new();
-    let gaps = opened.value.play(|generation, record| records.push((generation, owned(record)))).unwrap();
+    let gaps = opened
+        .value
+        .play(|generation, record| records.push((generation, record.clone().into_owned())))
+        .unwrap();
     (records, !gaps.is_empty() || !opened.gaps.is_empty())
-}
-
-fn owned(record: &Record<'_>) -> Record<'static> {
-    match record.clone() {
-        Record::Born { pid, parent, sample_mean, program } => {
-            Record::Born { pid, parent, sample_mean, program: program.into_owned().into() }
-        }
-        Record::Location { id, line, function, file } => Record::Location {
-            id,
-            line,
-            function: function.into_owned().into(),
-            file: file.into_owned().into(),
-        },
-        Record::Thread { tid, name } => Record::Thread { tid, name: name.into_owned().into() },
-        Record::NoStacks(why) => Record::NoStacks(why.into_owned().into()),
-        Record::Ended(ending) => Record::Ended(ending),
-        Record::Stack { id, parent, location } => Record::Stack { id, parent, location },
-        Record::At(ns) => Record::At(ns),
-        Record::Allocation(allocation) => Record::Allocation(allocation),
-        Record::Free { addr, tid } => Record::Free { addr, tid },
-        Record::Unmapped { addr, size } => Record::Unmapped { addr, size },
-        Record::Resident(bytes) => Record::Resident(bytes),
-        Record::Lost(n) => Record::Lost(n),
-        Record::Degraded(mean) => Record::Degraded(mean),
-    }
 }
 
 fn expected(frames: &[Vec<Record<'static>>]) -> Vec<(Generation, Record<'static>)> {
@@ -192,6 +199,28 @@ fn other_files_are_refused() {
     assert!(matches!(open(b"\x7fELF").unwrap_err(), ReadError::NotACapture { .. }));
     assert!(matches!(open(b"slackcat").unwrap_err(), ReadError::NotACapture { .. }));
     assert!(open(b"").is_ok());
+}
+
+#[test]
+fn fault_39_captures_of_every_version_open() {
+    // Written by scripts/golden-captures of the release that had this version, and kept from then on.
+    let check = |name: &str, bytes: &[u8]| -> usize {
+        let (records, incomplete) = read(bytes);
+        assert!(!incomplete, "{name}");
+        let records: Vec<_> = records.into_iter().map(|one| one.1).collect();
+        let has = |wanted: &dyn Fn(&Record<'_>) -> bool| records.iter().filter(|one| wanted(one)).count();
+        assert_eq!(has(&|record| matches!(record, Record::Born { .. })), 2, "{name}");
+        assert_eq!(has(&|record| *record == Record::Ended(Ending::Exit(7))), 1, "{name}");
+        for wanted in ["keep", "drop"] {
+            let is_there = |record: &Record<'_>| matches!(record, Record::Location { function, .. } if function == wanted);
+            assert!(has(&is_there) > 0, "{name}: {wanted} is missing");
+        }
+        has(&|record| matches!(record, Record::Allocation(one) if (9000..9100).contains(&one.size)))
+    };
+    let exact = check("exact", include_bytes!("golden/version-1-exact.slackwater"));
+    assert_eq!(exact, 40);
+    let sampled = check("sampled", include_bytes!("golden/version-1-sampled.slackwater"));
+    assert!((1..40).contains(&sampled), "{sampled}");
 }
 
 #[test]

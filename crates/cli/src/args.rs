@@ -18,7 +18,7 @@ use slackwater_tune::{Allocator, Choice, Distribution};
 pub(crate) use self::lab::{
     LabArgs, LabCheckArgs, LabInitArgs, LabKeeperArgs, LabReportArgs, LabRunArgs, LabTuneArgs, LabVerb,
 };
-pub(crate) use self::recording::{RecordArgs, StatsArgs, TableArgs};
+pub(crate) use self::recording::{MarkArgs, RecordArgs, StatsArgs, TableArgs};
 use crate::duration;
 
 /// Why does a Python service hold its memory, and how to get it back.
@@ -92,6 +92,9 @@ pub(crate) enum Verb {
     #[command(long_about = crate::verbs::record::MANUAL)]
     /// Start a command and record who allocates, in all its processes
     Record(RecordArgs),
+    #[command(long_about = crate::verbs::mark::MANUAL)]
+    /// Give this moment a name in a recording under way
+    Mark(MarkArgs),
     #[command(long_about = crate::verbs::table::MANUAL)]
     /// Say who allocated, or who did not give back, by line of code
     Table(TableArgs),

@@ -47,6 +47,7 @@ fn run(verb: &Verb, printer: &Printer) -> Result<Exit, Failure> {
         Verb::Doctor(args) => verbs::doctor::run(args, printer),
         Verb::Lab(args) => verbs::lab::run(args, printer),
         Verb::Record(args) => verbs::record::run(args, printer),
+        Verb::Mark(args) => verbs::mark::run(args, printer),
         Verb::Table(args) => verbs::table::run(args, printer),
         Verb::Stats(args) => verbs::stats::run(args, printer),
         Verb::LabKeeper(args) => verbs::lab::keep(args),

@@ -15,6 +15,7 @@ mod jemalloc;
 pub(crate) mod lab;
 mod look;
 pub(crate) mod man;
+pub(crate) mod mark;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod stats;

@@ -1,6 +1,7 @@
 //! What can go wrong while recording.
 
 use std::io;
+use std::path::PathBuf;
 
 /// Why recording cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,52 @@ impl CollectError {
                 "what was written before can be read; the recorded processes were not disturbed"
             }
             Self::Layout => "this is a bug of slackwater",
+        }
+    }
+}
+
+/// Why a recording cannot be marked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MarkError {
+    /// The file cannot be opened.
+    #[error("cannot open {} for appending", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is some other file.
+    #[error("{} is not a capture of slackwater", path.display())]
+    NotACapture {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its recorder is gone.
+    #[error("nobody records into {} any more", path.display())]
+    Ended {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The mark cannot be written.
+    #[error("cannot write into {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl MarkError {
+    /// What to try.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "captures belong to the user who records",
+            Self::NotACapture { .. } => "name the file that `slackwater record` writes now",
+            Self::Ended { .. } => "marks are for recordings under way",
+            Self::Write { .. } => "is the disk full?",
         }
     }
 }

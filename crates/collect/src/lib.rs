@@ -15,7 +15,9 @@ mod error;
 mod generation;
 mod memory;
 mod sys;
+mod under_way;
 
 pub use collector::{Collector, Options, Summary, Turn};
-pub use error::CollectError;
+pub use error::{CollectError, MarkError};
 pub use memory::SharedMemory;
+pub use under_way::{UnderWay, claim, mark, under_way};

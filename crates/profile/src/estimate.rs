@@ -7,6 +7,8 @@
 //! approximation of the exact one. It is exact in the two ends: many blocks far smaller than the mean, and
 //! blocks so large that each is sampled.
 
+use slackwater_capture::Folded;
+
 /// Two-sided 95 %.
 const Z: f64 = 1.959_964;
 
@@ -53,6 +55,17 @@ impl Estimate {
     /// A piece of a range: the call that made it is counted with the rest of it.
     pub(crate) const fn piece(bytes: u64) -> Self {
         Self { bytes: bytes as f64, count: 0.0, variance: 0.0, n_seen: 0 }
+    }
+
+    /// Allocations that a recorder has added up.
+    pub(crate) const fn of_many(folded: &Folded) -> Self {
+        let deviation = folded.deviation_bytes as f64;
+        Self {
+            bytes: folded.bytes as f64,
+            count: folded.count as f64,
+            variance: deviation * deviation,
+            n_seen: folded.n_events,
+        }
     }
 
     /// Both together.

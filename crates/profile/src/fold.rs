@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use slackwater_capture::{Allocation, Ending, Generation, Measure, Record};
+use slackwater_capture::{Allocation, Ending, Folded, Generation, Measure, Record};
 
 use crate::estimate::Estimate;
 use crate::live::{Block, Live, Origin};
@@ -66,6 +66,11 @@ impl Fold {
                 self.stacks.insert(*id, (*parent, *location));
             }
             Record::Thread { tid, name } => self.threads.name(*tid, name),
+            Record::Mark(_)
+            | Record::Fact { .. }
+            | Record::ResidentBy(_)
+            | Record::Module(_)
+            | Record::Before(_) => {}
             Record::At(ns) => self.at(*ns, service),
             Record::Allocation(_) | Record::Free { .. } | Record::Unmapped { .. } => {
                 self.event(record, service)
@@ -78,6 +83,7 @@ impl Fold {
                     }
                 }
             }
+            Record::Folded(folded) => self.folded(folded, service),
             Record::Lost(n_events) => self.n_lost += n_events,
             Record::Degraded(mean) => {
                 self.degraded = true;
@@ -115,6 +121,22 @@ impl Fold {
                 self.unmapped(&pieces, service);
             }
             _ => {}
+        }
+    }
+
+    /// What was allocated and is over.
+    fn folded(&mut self, folded: &Folded, service: &Service) {
+        let counts = service.window.counts(self.now_ns);
+        let amount = Estimate::of_many(folded);
+        self.n_events += if counts { folded.n_events } else { 0 };
+        let part = self.part(folded.stack, folded.tid);
+        if let Some(timeline) = &mut self.timeline {
+            let slice = timeline.slice(self.now_ns);
+            timeline.allocated(part, slice, &amount);
+            timeline.gone(part, slice, slice, &amount);
+        }
+        if counts {
+            self.parts[part as usize].1.allocated.add(&amount);
         }
     }
 

@@ -27,7 +27,7 @@ mod window;
 pub use estimate::{Estimate, Interval};
 pub use part::{Part, Usage};
 pub use process::ProcessProfile;
-pub use profile::{OverTime, Profile};
+pub use profile::{Mark, OverTime, Profile};
 pub use service::Peak;
 pub use stacks::{Frame, StackId, Stacks};
 pub use threads::Thread;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
 use slackwater_base::Partial;
-use slackwater_capture::{Anchor, Capture, FrameKind, Generation, ReadError};
+use slackwater_capture::{Anchor, Capture, FrameKind, Generation, ReadError, Record};
 
 use crate::fold::Fold;
 use crate::part::Usage;
@@ -13,6 +13,15 @@ use crate::service::{Peak, Service};
 use crate::stacks::{StackId, Stacks};
 use crate::timeline::Slices;
 use crate::window::Window;
+
+/// A moment that somebody gave a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// When, CLOCK_MONOTONIC.
+    pub ns: u64,
+    /// Its name.
+    pub name: String,
+}
 
 /// A capture, added up.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +32,8 @@ pub struct Profile {
     pub processes: Vec<ProcessProfile>,
     /// The two clocks.
     pub anchor: Option<Anchor>,
+    /// Named moments, in the order of the file.
+    pub marks: Vec<Mark>,
     /// When most was live.
     pub peak: Peak,
     /// First and last moment of the whole recording, CLOCK_MONOTONIC.
@@ -68,7 +79,16 @@ impl Profile {
     ) -> Result<Partial<Self>, ReadError> {
         let mut folds: BTreeMap<Generation, Fold> = BTreeMap::new();
         let slices = service.slices;
+        let (mut marks, mut at_ns) = (Vec::new(), 0);
         let gaps = capture.value.play_in_time(|generation, record| {
+            if generation == Generation::RECORDING {
+                match record {
+                    Record::At(ns) => at_ns = *ns,
+                    Record::Mark(name) => marks.push(Mark { ns: at_ns, name: name.to_string() }),
+                    _ => {}
+                }
+                return;
+            }
             folds.entry(generation).or_insert_with(|| Fold::new(slices)).take(record, &mut service);
         })?;
         capture.gaps.extend(gaps);
@@ -76,6 +96,7 @@ impl Profile {
             anchor: capture.value.anchor(),
             peak: service.peak,
             span_ns: span_ns(&capture.value),
+            marks,
             over_time: slices.map(|slices| OverTime { slices, live_most: service.live_most }),
             ..Self::default()
         };

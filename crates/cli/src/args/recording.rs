@@ -46,6 +46,22 @@ fn sample_mean(text: &str) -> Result<Bytes, String> {
     }
 }
 
+/// Arguments of `mark`.
+#[derive(Args, Debug)]
+pub(crate) struct MarkArgs {
+    /// What to call this moment
+    #[arg(value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) name: String,
+
+    /// The capture that is being recorded into
+    #[arg(short, long, value_name = "FILE", conflicts_with = "pid")]
+    pub(crate) capture: Option<PathBuf>,
+
+    /// A process that is recorded
+    #[arg(short, long, value_name = "PID", value_parser = super::parse_pid)]
+    pub(crate) pid: Option<slackwater_base::Pid>,
+}
+
 /// Arguments of `table`.
 #[derive(Args, Debug)]
 pub(crate) struct TableArgs {

@@ -40,6 +40,7 @@ and threads are. The capture is readable for its owner only.\n\n\
 Examples:\n  \
   slackwater record -- gunicorn app:app --workers 4\n  \
   slackwater record --exact -o run.slackwater -- python job.py\n  \
+  slackwater mark 'deployed 1.4'                    while it records\n  \
   slackwater table --leaks run.slackwater";
 
 /// Records a command from start to end.
@@ -124,15 +125,17 @@ fn default_output(command: &Command) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The capture, empty and ours: nobody else records into it.
 fn create(path: &Path, overwrite: bool) -> Result<File, Failure> {
     let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
+    // Marks are appended to it by others.
+    options.append(true).mode(0o600);
     if overwrite {
-        options.create(true).truncate(true);
+        options.create(true);
     } else {
         options.create_new(true);
     }
-    options.open(path).map_err(|error| {
+    let failed = |error: io::Error| {
         let failure = match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 return Failure::new(Exit::Usage, format!("{} is there already", path.display()))
@@ -142,7 +145,14 @@ fn create(path: &Path, overwrite: bool) -> Result<File, Failure> {
             _ => Exit::Usage,
         };
         Failure::new(failure, format!("cannot create {}", path.display())).caused_by(&error)
-    })
+    };
+    let file = options.open(path).map_err(failed)?;
+    if !slackwater_collect::claim(&file) {
+        return Err(Failure::new(Exit::Usage, format!("{} is being recorded into", path.display()))
+            .hint("name another file with --output"));
+    }
+    file.set_len(0).map_err(failed)?;
+    Ok(file)
 }
 
 fn say(summary: &Summary, output: &Path, printer: &Printer) {

@@ -1,7 +1,8 @@
 //! `record`, `table` and `stats`: a command recorded from start to end, and what is said of it.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use slackwater_testkit::{agent_library, interpreters};
@@ -92,6 +93,45 @@ fn fault_28_a_full_disk_ends_the_recording_and_not_the_command() {
     assert!(out.starts_with("done\n"), "{out}{said}");
     assert!(said.contains("recording ended early"), "{said}");
     assert!(out.contains("missing"), "{out}");
+}
+
+#[test]
+fn marks_are_put_into_a_recording_under_way_and_into_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "import sys, os; print(os.getpid(), flush=True); sys.stdin.readline(); os._exit(0)";
+    let mut recording = Command::new(env!("CARGO_BIN_EXE_slackwater"))
+        .current_dir(folder.path())
+        .args(["record", "-o", "it", "--", &python(), "-S", "-c", source])
+        .env("SLACKWATER_AGENT", agent_library().unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pid = String::new();
+    BufReader::new(recording.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+    let (code, _, said) = slackwater(folder.path(), &["mark", "--capture", "it", "by its file\x1b[31m"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, _, said) = slackwater(folder.path(), &["mark", "--pid", pid.trim(), "by a process of it"]);
+    assert_eq!(code, 0, "{said}");
+    // Somebody else's file, or none that is being recorded.
+    assert_eq!(slackwater(folder.path(), &["mark", "--pid", "1", "of nothing"]).0, 4);
+    let (code, _, said) = slackwater(folder.path(), &["record", "-f", "-o", "it", "--", "true"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("being recorded into"), "{said}");
+    recording.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(recording.wait().unwrap().success());
+
+    let (_, out, _) = slackwater(folder.path(), &["stats", "it"]);
+    assert!(out.contains("s: by its file\\u{1b}[31m\n"), "{out}");
+    assert!(out.contains("s: by a process of it\n") && !out.contains("missing"), "{out}");
+    let (_, out, _) = slackwater(folder.path(), &["stats", "--json", "it"]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    let names: Vec<_> = document["marks"].as_array().unwrap().iter().map(|mark| &mark["name"]).collect();
+    assert_eq!(names, ["by its file\x1b[31m", "by a process of it"]);
+    let (code, _, said) = slackwater(folder.path(), &["mark", "--capture", "it", "too late"]);
+    assert_eq!(code, 4, "{said}");
+    std::fs::write(folder.path().join("other"), "no capture").unwrap();
+    assert_eq!(slackwater(folder.path(), &["mark", "--capture", "other", "into nothing"]).0, 5);
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub fn statistics_json(profile: &Profile, gaps: &[Gap]) -> Value {
         "live": estimate(&total.live),
         "n_stacks": profile.stacks.len(),
         "processes": profile.processes.iter().map(process).collect::<Vec<_>>(),
+        "marks": profile.marks.iter().map(|mark| json!({ "ns": mark.ns, "name": mark.name })).collect::<Vec<_>>(),
         "gaps": gaps_json(gaps),
     })
 }

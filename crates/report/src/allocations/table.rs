@@ -103,13 +103,24 @@ pub fn statistics(profile: &Profile, gaps: &[Gap], style: Style) -> String {
         profile.stacks.len(),
     );
     out.push_str(&format!(" {}\n", wrapped(&counts, 1)));
+    let (first_ns, _) = span_ns(profile);
+    for mark in &profile.marks {
+        let seconds = (mark.ns as f64 - first_ns as f64) / 1e9;
+        out.push_str(&format!(" mark at {seconds:.1} s: {}\n", visible(&mark.name)));
+    }
     out.push_str(&notes(profile, gaps, style));
     out
 }
 
-fn heading(profile: &Profile, style: Style) -> String {
+/// The first and the last moment of all processes.
+fn span_ns(profile: &Profile) -> (u64, u64) {
     let first = profile.processes.iter().map(|one| one.span_ns.0).filter(|&ns| ns > 0).min().unwrap_or(0);
     let last = profile.processes.iter().map(|one| one.span_ns.1).max().unwrap_or(0);
+    (first, last)
+}
+
+fn heading(profile: &Profile, style: Style) -> String {
+    let (first, last) = span_ns(profile);
     let seconds = last.saturating_sub(first) as f64 / 1e9;
     let n = profile.processes.len();
     let processes = if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };

@@ -9,6 +9,8 @@ fn main() {
     }
     // Hooks may be on the stack of any thread at any time.
     link("-Wl,-z,nodelete");
+    // A hook that calls another one, or tells its address, means its own: whatever the program calls malloc.
+    link("-Wl,-Bsymbolic-functions");
     link("-Wl,-soname,libslackwater_agent.so");
     link("-lc");
     link("-Wl,--push-state,--no-as-needed,-l:libpthread.so.0,-l:libdl.so.2,--pop-state");

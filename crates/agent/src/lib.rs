@@ -33,6 +33,8 @@
 extern crate std;
 
 #[cfg(not(test))]
+mod attach;
+#[cfg(not(test))]
 mod hooks;
 mod live;
 mod process;

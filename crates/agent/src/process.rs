@@ -11,12 +11,14 @@
 //! | 3 exact | | 2, 4 |
 //! | 4 dormant | nobody listens, or there is no ring | none |
 //!
-//! Invariant: what is outside of the mapping is written once, by the constructor.
-#![allow(unsafe_code)] // what the constructor writes once
+//! A process can be recorded several times, one after the other. Each time has memory of its own, and a
+//! thread that is late may still use that of an earlier one: it stays mapped, but holds nothing any more.
+//!
+//! Invariant: what is outside of the mapping is written before it is published, and not again.
+#![allow(unsafe_code)] // what is published once
 
-use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU64};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use slackwater_capture::transport::{Mode, Ring, Session};
 
@@ -44,7 +46,7 @@ mod at {
     pub(super) const NEXT_LOCATION: usize = 2;
     pub(super) const NEXT_STACK: usize = 3;
     pub(super) const PYTHON: usize = 4;
-    pub(super) const PID: usize = 5;
+    pub(super) const KEY: usize = 5;
     pub(super) const N_ROOMS: usize = 6;
     pub(super) const OLDER: usize = 7;
 }
@@ -64,18 +66,21 @@ pub(crate) struct Process {
     session: Session<'static>,
     words: &'static [AtomicU64],
     python: Result<Python, &'static str>,
+    /// How often recording was begun before, in the upper bits of a key.
+    serial: u32,
 }
 
-struct Once(UnsafeCell<Option<Process>>);
+/// Bits of a key for the pid: Linux has at most 2^22.
+const PID_BITS: u32 = 22;
 
-// SAFETY: written by the constructor, before `PHASE` publishes it.
-unsafe impl Sync for Once {}
-
-static PROCESS: Once = Once(UnsafeCell::new(None));
-/// The first word of the mapping.
+/// The process; null before recording has begun.
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(core::ptr::null_mut());
+/// The first word of its mapping; null while nothing is recorded.
 static PHASE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
+/// How often recording was begun.
+static N_BEGUN: AtomicU32 = AtomicU32::new(0);
 
-/// The phase; dormant before the constructor has run.
+/// The phase; dormant while nothing is recorded.
 #[inline]
 pub(crate) fn phase() -> u64 {
     let phase = PHASE.load(Acquire);
@@ -86,28 +91,43 @@ pub(crate) fn phase() -> u64 {
     unsafe { &*phase }.load(Relaxed)
 }
 
-/// The process; `None` before the constructor has run.
+/// The process; `None` while nothing is recorded.
 #[inline]
 pub(crate) fn get() -> Option<&'static Process> {
     if PHASE.load(Acquire).is_null() {
         return None;
     }
-    // SAFETY: written before `PHASE`, and not again.
-    unsafe { &*PROCESS.0.get() }.as_ref()
+    // SAFETY: written before `PHASE`, into memory that is never unmapped, and not again.
+    unsafe { PROCESS.load(Acquire).as_ref() }
 }
 
-/// From the constructor: there is a session.
+/// Recording begins; whether there was memory for it.
 pub(crate) fn start(
     session: Session<'static>,
     words: &'static [AtomicU64],
     python: Result<Python, &'static str>,
-) {
-    // SAFETY: the constructor runs once, alone; nobody reads before `PHASE` is set.
-    unsafe { *PROCESS.0.get() = Some(Process { session, words, python }) };
+) -> bool {
+    let serial = N_BEGUN.fetch_add(1, Relaxed);
+    let Some(process) = sys::kept(Process { session, words, python, serial }) else { return false };
+    PROCESS.store(core::ptr::from_ref(process).cast_mut(), Release);
     PHASE.store((&raw const words[at::PHASE]).cast_mut(), Release);
-    if let Some(process) = get() {
-        process.arm();
-    }
+    process.arm();
+    true
+}
+
+/// Recording ends. Threads that are about to record something may do so in vain.
+pub(crate) fn stop() {
+    let Some(process) = get() else { return };
+    process.become_dormant();
+    PHASE.store(core::ptr::null_mut(), Release);
+    // The words at the start stay: among them is the phase.
+    sys::empty_private(&process.words[FILTER.next_multiple_of(sys::PAGE_WORDS)..]);
+    sys::empty_shared(process.session.memory());
+}
+
+/// Whether somebody reads what is recorded.
+pub(crate) fn is_listened_to() -> bool {
+    get().is_some_and(|process| recorder::is_heard(&process.session))
 }
 
 impl Process {
@@ -118,11 +138,11 @@ impl Process {
             return;
         }
         let pid = sys::pid();
-        self.words[at::PID].store(u64::from(pid), Relaxed);
+        self.words[at::KEY].store(u64::from(self.serial << PID_BITS | pid), Relaxed);
         self.words[at::NEXT_LOCATION].store(1, Relaxed);
         self.words[at::NEXT_STACK].store(1, Relaxed);
         // After a fork this thread's words are still the parent's.
-        let former = sys::thread_local().pid.load(Relaxed);
+        let former = sys::thread_local().key.load(Relaxed) & ((1 << PID_BITS) - 1);
         let parent = if former == pid { 0 } else { former };
         let number = self.session.claim(pid, parent);
         let phase = match (number, self.session.settings().mode) {
@@ -151,7 +171,14 @@ impl Process {
 
     /// The process that the words are of.
     pub(crate) fn pid(&self) -> u32 {
-        self.words[at::PID].load(Relaxed) as u32
+        self.key() & ((1 << PID_BITS) - 1)
+    }
+
+    /// Tells this recording of this process from others: of its parent, and earlier ones. (After 1024 of
+    /// them a thread that was idle all the time cannot tell.)
+    #[inline]
+    pub(crate) fn key(&self) -> u32 {
+        self.words[at::KEY].load(Relaxed) as u32
     }
 
     /// Goes from one phase to another, unless somebody has left the first one; whether it did.

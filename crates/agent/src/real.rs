@@ -12,6 +12,8 @@ use core::ptr::null_mut;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicUsize, fence};
 
+#[cfg(not(test))]
+use crate::attach::definition;
 use crate::sys;
 
 type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
@@ -56,16 +58,31 @@ const ASKING: usize = 1;
 const KNOWN: usize = 2;
 static STATE: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
-/// Asks for all of them. The first caller is the loader's own thread, before there is another.
+/// Asks for all of them. The first caller is the loader's own thread, before there is another, or that of
+/// the tool that loads the agent.
 #[cold]
 pub(crate) fn find() {
     if STATE.compare_exchange(UNKNOWN, ASKING, Acquire, Relaxed).is_ok() {
         for (place, name) in ADDRESSES.iter().zip(NAMES) {
-            place.store(sys::next_symbol(name), Relaxed);
+            // The next one behind the hooks; where there are none, the first one.
+            place.store(if is_preloaded() { sys::next_symbol(name) } else { definition(name) }, Relaxed);
         }
         fence(Release);
         STATE.store(KNOWN, Release);
     }
+}
+
+/// Whether the program's calls come here by the loader's own rules. Otherwise the agent was loaded late, and
+/// what is next to it is not what the program calls.
+#[cfg(not(test))]
+pub(crate) fn is_preloaded() -> bool {
+    definition(c"malloc") == crate::hooks::malloc as *const () as usize
+}
+
+/// The test's own process keeps its malloc.
+#[cfg(test)]
+pub(crate) fn is_preloaded() -> bool {
+    true
 }
 
 /// The address of a function; 0 while the loader is being asked.

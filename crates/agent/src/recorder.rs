@@ -8,7 +8,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use slackwater_capture::transport::{Full, Message, SessionState, Slot, Texts};
+use slackwater_capture::transport::{Full, Message, Session, SessionState, Slot, Texts};
 
 use crate::process::{self, EXACT, Process, SAMPLED};
 use crate::{python, sampler, stacks, sys, text, thread};
@@ -188,6 +188,12 @@ pub(crate) fn unmapped(addr: u64, size: u64) {
     if !ended(process) {
         send_one(process, Message::Unmapped { addr, size });
     }
+}
+
+/// Whether the collector of a session listens, or did a moment ago.
+pub(crate) fn is_heard(session: &Session<'_>) -> bool {
+    let silent_ns = slackwater_inside::monotonic_ns().saturating_sub(session.last_beat());
+    session.state() == SessionState::Open && silent_ns <= SILENCE_NS
 }
 
 #[inline]

@@ -1,11 +1,13 @@
-//! What happens when the loader has mapped the agent: once, before `main`, in one thread.
+//! How recording begins: once, before `main`, in one thread, when the loader has mapped the agent; or at any
+//! time, when the tool has asked for it.
 //!
 //! Invariant: without a session nothing is changed, and the hooks only pass on.
-#![allow(unsafe_code)] // the table of constructors
 
 use core::ffi::CStr;
+use core::sync::atomic::AtomicU64;
 
 use slackwater_capture::transport::Session;
+use slackwater_capture::transport::late::Late;
 
 use crate::{process, python, real, sys};
 
@@ -20,13 +22,27 @@ slackwater_inside::constructor!(start);
 #[cfg_attr(test, allow(dead_code))] // no constructor in the test's own process
 extern "C" fn start() {
     real::find();
-    let Some(path) = sys::environment(VARIABLE) else { return };
-    let Some((descriptor, n_bytes)) = sys::shared_length(path) else { return };
-    if !SESSION_BYTES.contains(&n_bytes) {
+    if !real::is_preloaded() {
+        // Loaded by the tool, which will say when.
         return;
     }
-    let Some(shared) = sys::map_shared(descriptor, n_bytes) else { return };
-    let Ok(session) = Session::open(shared) else { return };
-    let Some(words) = sys::map_private(sys::PRIVATE_WORDS) else { return };
-    process::start(session, words, python::find());
+    let Some(path) = sys::environment(VARIABLE) else { return };
+    let Some(descriptor) = sys::open_shared(path) else { return };
+    if let Ok((session, words)) = open(descriptor) {
+        begin(session, words);
+    }
+}
+
+/// The session in an open file, which is closed, and memory of our own to go with it.
+pub(crate) fn open(descriptor: i32) -> Result<(Session<'static>, &'static [AtomicU64]), Late> {
+    let n_bytes = sys::shared_length(descriptor);
+    let n_bytes = if SESSION_BYTES.contains(&n_bytes) { n_bytes } else { 0 };
+    let shared = sys::map_shared(descriptor, n_bytes).ok_or(Late::NotASession)?;
+    let session = Session::open(shared).map_err(|_| Late::NotASession)?;
+    Ok((session, sys::map_private(sys::PRIVATE_WORDS).ok_or(Late::NoMemory)?))
+}
+
+/// Records from now on; whether there was memory for it. Asks the loader.
+pub(crate) fn begin(session: Session<'static>, words: &'static [AtomicU64]) -> bool {
+    process::start(session, words, python::find())
 }

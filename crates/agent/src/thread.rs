@@ -62,7 +62,7 @@ impl Room {
 #[inline]
 pub(crate) fn this(process: &Process) -> &'static ThreadLocal {
     let thread = sys::thread_local();
-    if thread.pid.load(Relaxed) != process.pid() {
+    if thread.key.load(Relaxed) != process.key() {
         fill_in(process, thread);
     }
     thread
@@ -73,7 +73,7 @@ fn fill_in(process: &Process, thread: &ThreadLocal) {
     thread.tid.store(sys::tid(), Relaxed);
     thread.room.store(0, Relaxed);
     thread.random.store(0, Relaxed);
-    thread.pid.store(process.pid(), Relaxed);
+    thread.key.store(process.key(), Relaxed);
 }
 
 /// This thread's room; `None` when there are more threads than rooms.

@@ -3,12 +3,15 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use slackwater_capture::transport::{Mode, Ring, Settings};
+use slackwater_base::Pid;
+use slackwater_capture::transport::{Mode, Settings};
 use slackwater_capture::{Ending, Generation, Writer};
+use slackwater_procfs::Process;
 
 use crate::error::CollectError;
-use crate::generation::{LOOK_NS, LOOK_SOON_NS, Life, Recorded, SampleMean};
+use crate::generation::{Recorded, SampleMean};
 use crate::memory::SharedMemory;
+use crate::source::{Awaited, Source};
 use crate::sys;
 
 /// What to record.
@@ -73,20 +76,39 @@ pub struct Summary {
     pub no_stacks: Option<String>,
 }
 
+impl Summary {
+    pub(crate) fn count(&mut self, recorded: &Recorded) {
+        self.n_events += recorded.n_events;
+        self.n_lost += recorded.n_lost;
+        self.n_degraded += u32::from(recorded.degraded);
+        if self.no_stacks.is_none() {
+            self.no_stacks.clone_from(&recorded.no_stacks);
+        }
+    }
+}
+
 /// A recording under way.
 pub struct Collector<W> {
-    memory: SharedMemory,
+    options: Options,
+    sources: Vec<Source>,
     writer: Writer<W>,
-    sample_mean: SampleMean,
-    /// Who has the ring of this number.
-    recorded: Vec<Option<Recorded>>,
     summary: Summary,
     /// The process whose ending will be told, and that ending.
-    awaited: Option<(u32, Option<Ending>)>,
+    awaited: Awaited,
 }
 
 impl<W: Write> Collector<W> {
-    /// Begins a capture.
+    /// Begins a capture, of no process yet.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn new(options: &Options, out: W) -> Result<Self, CollectError> {
+        let writer = Writer::begin(out, sys::wall_ns(), sys::monotonic_ns()).map_err(CollectError::Write)?;
+        let summary = Summary::default();
+        Ok(Self { options: *options, sources: Vec::new(), writer, summary, awaited: None })
+    }
+
+    /// Begins a capture of a command.
     ///
     /// # Errors
     /// When there is no memory to share, or `out` cannot be written.
@@ -94,15 +116,29 @@ impl<W: Write> Collector<W> {
         let settings = options.settings();
         let memory = SharedMemory::new(&settings)?;
         memory.session()?.beat(sys::monotonic_ns());
-        let writer = Writer::begin(out, sys::wall_ns(), sys::monotonic_ns()).map_err(CollectError::Write)?;
-        let sample_mean = SampleMean { mode: options.mode, bytes: options.sample_mean };
-        let recorded = std::iter::repeat_with(|| None).take(settings.n_rings).collect();
-        Ok(Self { memory, writer, sample_mean, recorded, summary: Summary::default(), awaited: None })
+        let mut collector = Self::new(options, out)?;
+        collector.sources.push(Source::launched(memory, settings.n_rings));
+        Ok(collector)
     }
 
-    /// What processes must have in `SLACKWATER_RECORD`.
+    /// What processes must have in `SLACKWATER_RECORD`; empty when none are started.
     pub fn path(&self) -> PathBuf {
-        self.memory.path()
+        self.sources.first().map(|source| source.memory().path()).unwrap_or_default()
+    }
+
+    /// What the memory of a process that is attached to must hold.
+    pub const fn settings(&self) -> Settings {
+        self.options.settings()
+    }
+
+    /// Records a process that was attached to, and the children that it forks from now on.
+    pub fn attached(&mut self, process: Process, memory: SharedMemory) {
+        self.sources.push(Source::attached(memory, self.settings().n_rings, process));
+    }
+
+    /// Whether this process is recorded.
+    pub fn has(&self, pid: Pid) -> bool {
+        self.sources.iter().any(|source| source.has(pid))
     }
 
     /// How this process ends will be told: only its parent knows.
@@ -115,12 +151,9 @@ impl<W: Write> Collector<W> {
         if let Some((pid, told)) = &mut self.awaited {
             *told = Some(ending);
             let pid = *pid;
-            self.recorded.iter_mut().flatten().filter(|one| one.pid == pid).for_each(Recorded::replaced);
+            let recorded = self.sources.iter_mut().flat_map(Source::recorded);
+            recorded.filter(|one| one.pid == pid).for_each(Recorded::replaced);
         }
-    }
-
-    fn told(awaited: Option<(u32, Option<Ending>)>, pid: u32) -> Option<Ending> {
-        awaited.filter(|&(one, _)| one == pid)?.1
     }
 
     /// Drains, looks, writes.
@@ -129,66 +162,41 @@ impl<W: Write> Collector<W> {
     /// When the capture cannot be written. Recording has ended then: every agent becomes dormant.
     pub fn turn(&mut self) -> Result<Turn, CollectError> {
         let turn = self.try_turn();
-        if turn.is_err()
-            && let Ok(session) = self.memory.session()
-        {
-            session.end();
+        if turn.is_err() {
+            self.sources.iter().for_each(Source::close);
         }
         turn
     }
 
     fn try_turn(&mut self) -> Result<Turn, CollectError> {
-        let session = self.memory.session()?;
+        self.meet()?;
         let now_ns = sys::monotonic_ns();
-        session.beat(now_ns);
-        let mut turn = Turn { n_slots: 0, n_processes: 0 };
-        let n_used = self.recorded.iter().flatten().count();
-        let interval_ns = if n_used * 4 > self.recorded.len() { LOOK_SOON_NS } else { LOOK_NS };
-        for number in 0..self.recorded.len() {
-            let Some(ring) = session.ring(number) else { continue };
-            let Some(pid) = ring.owner() else { continue };
-            let recorded = match self.recorded[number].take() {
-                Some(recorded) => recorded,
-                None => Self::meet(&mut self.recorded, &mut self.summary, self.sample_mean, ring, pid),
-            };
-            let recorded = self.recorded[number].insert(recorded);
-            recorded.is_awaited =
-                self.awaited.is_some_and(|(awaited, told)| awaited == pid && told.is_none());
-            turn.n_processes += 1;
-            turn.n_slots += recorded.drain(ring, now_ns);
-            // One that is awaited is kept until its ending is told.
-            let is_gone = recorded.look(now_ns, interval_ns) == Life::Gone && !recorded.is_awaited;
-            if is_gone {
-                let told = Self::told(self.awaited, recorded.pid);
-                finish(recorded, ring, told.unwrap_or(Ending::Gone), now_ns, &mut self.writer)?;
-                count(&mut self.summary, recorded);
-                ring.release();
-                self.recorded[number] = None;
-            } else {
-                recorded.write(&mut self.writer, now_ns)?;
-            }
+        let mut total = Turn { n_slots: 0, n_processes: 0 };
+        for source in &mut self.sources {
+            let turn = source.turn(self.awaited, &mut self.writer, &mut self.summary, now_ns)?;
+            total.n_slots += turn.n_slots;
+            total.n_processes += turn.n_processes;
         }
-        self.summary.n_refused += session.take_refused();
-        Ok(turn)
+        self.sources.retain(|source| !source.is_over());
+        Ok(total)
     }
 
-    /// A ring has an owner that was not seen before.
-    fn meet(
-        others: &mut [Option<Recorded>],
-        summary: &mut Summary,
-        sample_mean: SampleMean,
-        ring: Ring<'_>,
-        pid: u32,
-    ) -> Recorded {
-        summary.n_processes += 1;
-        // The same process with an older ring: it has become another program.
-        for former in others.iter_mut().flatten().filter(|former| former.pid == pid) {
-            former.ending = Some(Ending::Exec);
-            former.replaced();
+    /// Rings have owners that were not seen before.
+    fn meet(&mut self) -> Result<(), CollectError> {
+        let sample_mean = SampleMean { mode: self.options.mode, bytes: self.options.sample_mean };
+        for idx in 0..self.sources.len() {
+            for newcomer in self.sources[idx].newcomers()? {
+                self.summary.n_processes += 1;
+                // The same process with an older ring: it has become another program.
+                let recorded = self.sources.iter_mut().flat_map(Source::recorded);
+                for former in recorded.filter(|former| former.pid == newcomer.pid) {
+                    former.ending = Some(Ending::Exec);
+                    former.replaced();
+                }
+                self.sources[idx].take_up(newcomer, Generation(self.summary.n_processes), sample_mean);
+            }
         }
-        let parent = ring.parent();
-        let parent = others.iter().flatten().find(|one| parent != 0 && one.pid == parent);
-        Recorded::new(Generation(summary.n_processes), pid, parent.map(|one| one.generation), sample_mean)
+        Ok(())
     }
 
     /// Ends the recording: agents become dormant, and the capture is closed.
@@ -196,48 +204,14 @@ impl<W: Write> Collector<W> {
     /// # Errors
     /// When the capture cannot be written.
     pub fn end(mut self) -> Result<(Summary, W), CollectError> {
-        let session = self.memory.session()?;
-        session.end();
+        self.sources.iter().for_each(Source::close);
         let now_ns = sys::monotonic_ns();
-        for (number, recorded) in self.recorded.iter_mut().enumerate() {
-            let (Some(recorded), Some(ring)) = (recorded, session.ring(number)) else { continue };
-            recorded.drain(ring, now_ns);
-            let told = Self::told(self.awaited, recorded.pid);
-            let untold = match recorded.look_again(now_ns) {
-                Life::Running => Ending::Outlived,
-                Life::Gone => Ending::Gone,
-            };
-            finish(recorded, ring, told.unwrap_or(untold), now_ns, &mut self.writer)?;
-            count(&mut self.summary, recorded);
+        for source in &mut self.sources {
+            source.end(self.awaited, &mut self.writer, &mut self.summary, now_ns)?;
         }
         let header_bytes = slackwater_capture::HEADER_BYTES as u64;
         self.summary.written_bytes = self.writer.written_bytes() + header_bytes;
         let out = self.writer.end(now_ns).map_err(CollectError::Write)?;
         Ok((self.summary, out))
-    }
-}
-
-fn finish<W: Write>(
-    recorded: &mut Recorded,
-    ring: Ring<'_>,
-    ending: Ending,
-    now_ns: u64,
-    writer: &mut Writer<W>,
-) -> Result<(), CollectError> {
-    recorded.replaced();
-    // Each turn passes over one slot at least, so this ends.
-    while recorded.drain(ring, now_ns) > 0 {
-        recorded.write(writer, now_ns)?;
-    }
-    recorded.end(ending, now_ns);
-    recorded.flush(writer)
-}
-
-fn count(summary: &mut Summary, recorded: &Recorded) {
-    summary.n_events += recorded.n_events;
-    summary.n_lost += recorded.n_lost;
-    summary.n_degraded += u32::from(recorded.degraded);
-    if summary.no_stacks.is_none() {
-        summary.no_stacks.clone_from(&recorded.no_stacks);
     }
 }

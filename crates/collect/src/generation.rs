@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Write;
 
-use slackwater_base::{Pid, Tid};
+use slackwater_base::Tid;
 use slackwater_capture::transport::{Drained, Message, Mode, Ring, Slot, Texts};
 use slackwater_capture::{Allocation, Encoder, Ending, Generation, Measure, Record, Writer};
-use slackwater_procfs::{Process, Root, State};
+use slackwater_procfs::{Process, State};
 
 use crate::error::CollectError;
+use crate::source::Newcomer;
 
 /// A frame is written when it has so many bytes.
 const FRAME_BYTES: usize = 256 << 10;
@@ -43,7 +44,10 @@ pub(crate) struct SampleMean {
 /// A process that is recorded.
 pub(crate) struct Recorded {
     pub(crate) generation: Generation,
+    /// Its pid as we know it.
     pub(crate) pid: u32,
+    /// And as it knows it itself.
+    pub(crate) inside: u32,
     pub(crate) ending: Option<Ending>,
     parent: Option<Generation>,
     sample_mean: SampleMean,
@@ -65,17 +69,13 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    pub(crate) fn new(
-        generation: Generation,
-        pid: u32,
-        parent: Option<Generation>,
-        sample_mean: SampleMean,
-    ) -> Self {
-        let process = i32::try_from(pid).ok().and_then(|pid| Root::host().process(Pid(pid)).ok());
+    pub(crate) fn new(generation: Generation, newcomer: Newcomer, sample_mean: SampleMean) -> Self {
+        let Newcomer { inside, pid, parent, process, .. } = newcomer;
         let life = if process.is_some() { Life::Running } else { Life::Gone };
         Self {
             generation,
             pid,
+            inside,
             ending: None,
             parent,
             sample_mean,

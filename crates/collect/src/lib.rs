@@ -1,7 +1,7 @@
 //! The collector: owns the memory that agents write to, drains it, and writes the capture.
 //!
 //! ```text
-//! SharedMemory ── ring per process ─▶ Generation ─▶ frames ─▶ capture
+//! Source ── SharedMemory ── ring per process ─▶ Generation ─▶ frames ─▶ capture
 //! ```
 //!
 //! Invariants: a process that is recorded never waits for a file: rings are drained whatever becomes of
@@ -14,6 +14,8 @@ mod collector;
 mod error;
 mod generation;
 mod memory;
+mod namespace;
+mod source;
 mod sys;
 mod under_way;
 

@@ -23,6 +23,8 @@ pub(crate) struct Shared {
 
 // SAFETY: the words are atomic, and the mapping belongs to this value.
 unsafe impl Send for Shared {}
+// SAFETY: all that is reached through it is atomic words.
+unsafe impl Sync for Shared {}
 
 impl Shared {
     pub(crate) fn new(n_words: usize) -> io::Result<Self> {

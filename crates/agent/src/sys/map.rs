@@ -1,31 +1,35 @@
 //! Memory: what is shared with the collector, and our own.
 
 use core::ffi::CStr;
+use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 
 use super::keeping_errno;
 
 /// Words of our own memory.
 pub(crate) const PRIVATE_WORDS: usize = crate::process::WORDS;
+/// Words of a page.
+pub(crate) const PAGE_WORDS: usize = 512;
 
 // `syscall` takes whole words: of a shorter argument on the stack the upper half would be anything.
 const ANYWHERE: usize = 0;
 const FROM_THE_START: usize = 0;
 
-/// Bytes of the file at `path`; `None` when it cannot be opened.
-pub(crate) fn shared_length(path: &CStr) -> Option<(i32, usize)> {
-    keeping_errno(|| {
-        // SAFETY: `path` is NUL-terminated.
-        let descriptor = unsafe {
-            libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC, 0)
-        } as i32;
-        if descriptor < 0 {
-            return None;
-        }
-        // SAFETY: an open descriptor; the call writes no memory.
-        let n_bytes = unsafe { libc::syscall(libc::SYS_lseek, descriptor, 0, libc::SEEK_END) };
-        Some((descriptor, usize::try_from(n_bytes).unwrap_or(0)))
-    })
+/// Opens the file at `path`; `None` when it cannot be opened.
+pub(crate) fn open_shared(path: &CStr) -> Option<i32> {
+    // SAFETY: `path` is NUL-terminated.
+    let descriptor = keeping_errno(|| unsafe {
+        libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC, 0)
+    });
+    i32::try_from(descriptor).ok().filter(|&descriptor| descriptor >= 0)
+}
+
+/// Bytes of an open file; 0 for what is none.
+pub(crate) fn shared_length(descriptor: i32) -> usize {
+    // SAFETY: the call writes no memory.
+    let n_bytes =
+        keeping_errno(|| unsafe { libc::syscall(libc::SYS_lseek, descriptor, 0_i64, libc::SEEK_END) });
+    usize::try_from(n_bytes).unwrap_or(0)
 }
 
 /// Maps the whole of an open file, and closes it. It is never unmapped.
@@ -52,6 +56,65 @@ pub(crate) fn map_shared(descriptor: i32, n_bytes: usize) -> Option<&'static [At
         // collector has sealed the file against shrinking.
         Some(unsafe { core::slice::from_raw_parts(address as *const AtomicU64, n_bytes / 8) })
     })
+}
+
+/// Puts a value where it stays for good, also in forked children; `None` without memory for it.
+pub(crate) fn kept<T>(value: T) -> Option<&'static T> {
+    let address = map_anonymous(ANYWHERE, size_of::<T>(), libc::MAP_PRIVATE)?;
+    // SAFETY: a new mapping, page-aligned and at least as long as the value.
+    unsafe { (address as *mut T).write(value) };
+    // SAFETY: written above, never unmapped, and nobody else has the address.
+    Some(unsafe { &*(address as *const T) })
+}
+
+/// Gives back what a part of our own memory holds: it is zero afterwards. In whole pages.
+pub(crate) fn empty_private(words: &[AtomicU64]) {
+    // SAFETY: our own memory, only ever used as atomic words, of which zero is one.
+    keeping_errno(|| unsafe {
+        libc::syscall(libc::SYS_madvise, words.as_ptr(), size_of_val(words), libc::MADV_DONTNEED)
+    });
+}
+
+/// Puts memory of our own, zeroed, where memory was that is shared with the collector: who still writes
+/// there writes to nobody. Where the kernel refuses, it stays shared.
+pub(crate) fn empty_shared(words: &[AtomicU64]) {
+    let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
+    let _ = map_anonymous(words.as_ptr() as usize, size_of_val(words), flags);
+}
+
+fn map_anonymous(at: usize, n_bytes: usize, flags: i32) -> Option<usize> {
+    // SAFETY: a new mapping where the kernel likes, or in place of one of ours that is used as atomic words
+    // only, of which zero is one.
+    let address = keeping_errno(|| unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            at,
+            n_bytes,
+            i64::from(libc::PROT_READ | libc::PROT_WRITE),
+            i64::from(flags | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE),
+            -1_i64,
+            FROM_THE_START,
+        )
+    });
+    usize::try_from(address).ok().filter(|&address| address != 0)
+}
+
+/// Makes pages of a loaded object writable that its loader has made read-only; whether that worked.
+pub(crate) fn make_writable(pages: &Range<u64>) -> bool {
+    protect(pages, libc::PROT_READ | libc::PROT_WRITE)
+}
+
+/// Makes them read-only again.
+pub(crate) fn make_read_only(pages: &Range<u64>) {
+    protect(pages, libc::PROT_READ);
+}
+
+fn protect(pages: &Range<u64>, protection: i32) -> bool {
+    let n_bytes = pages.end - pages.start;
+    // SAFETY: pages of a loaded object's data, which stay readable; what they hold is not changed.
+    keeping_errno(|| unsafe {
+        libc::syscall(libc::SYS_mprotect, pages.start, n_bytes, i64::from(protection))
+    }) == 0
 }
 
 /// Zeroed memory that is zeroed again in each forked child; `None` where the kernel cannot do that

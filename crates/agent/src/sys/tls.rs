@@ -16,8 +16,8 @@ pub(crate) struct ThreadLocal {
     pub(crate) at_work: AtomicU64,
     /// The thread.
     pub(crate) tid: AtomicU32,
-    /// The process that this was filled in.
-    pub(crate) pid: AtomicU32,
+    /// The key of the process that this was filled in.
+    pub(crate) key: AtomicU32,
     /// The number of its room for stacks, plus one.
     pub(crate) room: AtomicU32,
 }

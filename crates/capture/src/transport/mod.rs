@@ -11,6 +11,7 @@
 //! Invariant: neither side believes the other. Whatever the words hold, no index leaves its slice and no
 //! loop is without an end.
 
+pub mod late;
 mod message;
 mod ring;
 mod session;

@@ -123,6 +123,11 @@ impl<'m> Session<'m> {
         if sound { Ok(Self { words, settings }) } else { Err(NotASession) }
     }
 
+    /// All of the words.
+    pub const fn memory(&self) -> &'m [AtomicU64] {
+        self.words
+    }
+
     /// What agents are to do.
     pub const fn settings(&self) -> &Settings {
         &self.settings

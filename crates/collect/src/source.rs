@@ -1,0 +1,190 @@
+//! One session: its memory, and the processes that write to it.
+//!
+//! A command that is started has one session for all its processes; each process that is attached to has
+//! its own, which the children that it forks share.
+//!
+//! Invariant: a ring is given back only after it was drained to its end and its process is gone.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use slackwater_base::Pid;
+use slackwater_capture::transport::Ring;
+use slackwater_capture::{Ending, Generation, Writer};
+use slackwater_procfs::Process;
+
+use crate::collector::{Summary, Turn};
+use crate::error::CollectError;
+use crate::generation::{LOOK_NS, LOOK_SOON_NS, Life, Recorded, SampleMean};
+use crate::memory::SharedMemory;
+use crate::namespace::Namespace;
+
+/// The process whose ending its parent will tell, and that ending.
+pub(crate) type Awaited = Option<(u32, Option<Ending>)>;
+
+/// A process that has just claimed a ring.
+pub(crate) struct Newcomer {
+    /// Of its ring.
+    number: usize,
+    /// Its pid as it knows it.
+    pub(crate) inside: u32,
+    /// Its pid as we know it.
+    pub(crate) pid: u32,
+    pub(crate) parent: Option<Generation>,
+    /// `None` when it is gone already.
+    pub(crate) process: Option<Process>,
+}
+
+/// A session and its processes.
+pub(crate) struct Source {
+    memory: Arc<SharedMemory>,
+    namespace: Namespace,
+    /// Who was attached to; `None` for a session that whoever has its path may join.
+    attached: Option<Process>,
+    /// Who has the ring of this number.
+    recorded: Vec<Option<Recorded>>,
+}
+
+impl Source {
+    /// For processes that are started with the session's path.
+    pub(crate) fn launched(memory: SharedMemory, n_rings: usize) -> Self {
+        Self::new(memory, n_rings, None)
+    }
+
+    /// For a process that was attached to, and its children.
+    pub(crate) fn attached(memory: SharedMemory, n_rings: usize, process: Process) -> Self {
+        Self::new(memory, n_rings, Some(process))
+    }
+
+    fn new(memory: SharedMemory, n_rings: usize, attached: Option<Process>) -> Self {
+        let recorded = std::iter::repeat_with(|| None).take(n_rings).collect();
+        Self { memory: Arc::new(memory), namespace: Namespace::of(attached.as_ref()), attached, recorded }
+    }
+
+    pub(crate) fn memory(&self) -> &SharedMemory {
+        &self.memory
+    }
+
+    pub(crate) fn recorded(&mut self) -> impl Iterator<Item = &mut Recorded> {
+        self.recorded.iter_mut().flatten()
+    }
+
+    /// Whether nobody can write to it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.recorded.iter().all(Option::is_none)
+            && self.attached.as_ref().is_some_and(|process| !process.is_same())
+    }
+
+    /// Processes that have a ring now and are not known yet.
+    pub(crate) fn newcomers(&self) -> Result<Vec<Newcomer>, CollectError> {
+        let session = self.memory.session()?;
+        let unknown = self.recorded.iter().enumerate().filter(|(_, known)| known.is_none());
+        let newcomer = |(number, _)| {
+            let ring: Ring<'_> = session.ring(number)?;
+            let inside = ring.owner()?;
+            let process = self.namespace.process(inside);
+            let outside = process.as_ref().and_then(|process| u32::try_from(process.pid().0).ok());
+            let parent = self.recorded.iter().flatten().find(|one| one.inside == ring.parent());
+            let parent = parent.filter(|_| ring.parent() != 0).map(|one| one.generation);
+            Some(Newcomer { number, inside, pid: outside.unwrap_or(inside), parent, process })
+        };
+        Ok(unknown.filter_map(newcomer).collect())
+    }
+
+    /// Takes one up.
+    pub(crate) fn take_up(&mut self, newcomer: Newcomer, generation: Generation, sample_mean: SampleMean) {
+        if let Some(place) = self.recorded.get_mut(newcomer.number) {
+            *place = Some(Recorded::new(generation, newcomer, sample_mean));
+        }
+    }
+
+    /// Drains, looks, writes.
+    pub(crate) fn turn<W: Write>(
+        &mut self,
+        awaited: Awaited,
+        writer: &mut Writer<W>,
+        summary: &mut Summary,
+        now_ns: u64,
+    ) -> Result<Turn, CollectError> {
+        let session = self.memory.session()?;
+        session.beat(now_ns);
+        let mut turn = Turn { n_slots: 0, n_processes: 0 };
+        let n_used = self.recorded.iter().flatten().count();
+        let interval_ns = if n_used * 4 > self.recorded.len() { LOOK_SOON_NS } else { LOOK_NS };
+        for (number, place) in self.recorded.iter_mut().enumerate() {
+            let (Some(recorded), Some(ring)) = (place.as_mut(), session.ring(number)) else { continue };
+            recorded.is_awaited = awaited.is_some_and(|(pid, told)| pid == recorded.pid && told.is_none());
+            turn.n_processes += 1;
+            turn.n_slots += recorded.drain(ring, now_ns);
+            // One that is awaited is kept until its ending is told.
+            let is_gone = recorded.look(now_ns, interval_ns) == Life::Gone && !recorded.is_awaited;
+            if is_gone {
+                let ending = told(awaited, recorded.pid).unwrap_or(Ending::Gone);
+                finish(recorded, ring, ending, now_ns, writer)?;
+                summary.count(recorded);
+                ring.release();
+                *place = None;
+            } else {
+                recorded.write(writer, now_ns)?;
+            }
+        }
+        summary.n_refused += session.take_refused();
+        Ok(turn)
+    }
+
+    /// Nobody is to write any more: agents become dormant.
+    pub(crate) fn close(&self) {
+        if let Ok(session) = self.memory.session() {
+            session.end();
+        }
+    }
+
+    /// Drains what is left after [`Source::close`], and notes how each process ended.
+    pub(crate) fn end<W: Write>(
+        &mut self,
+        awaited: Awaited,
+        writer: &mut Writer<W>,
+        summary: &mut Summary,
+        now_ns: u64,
+    ) -> Result<(), CollectError> {
+        let session = self.memory.session()?;
+        for (number, recorded) in self.recorded.iter_mut().enumerate() {
+            let (Some(recorded), Some(ring)) = (recorded, session.ring(number)) else { continue };
+            recorded.drain(ring, now_ns);
+            let untold = match recorded.look_again(now_ns) {
+                Life::Running => Ending::Outlived,
+                Life::Gone => Ending::Gone,
+            };
+            let ending = told(awaited, recorded.pid).unwrap_or(untold);
+            finish(recorded, ring, ending, now_ns, writer)?;
+            summary.count(recorded);
+        }
+        Ok(())
+    }
+
+    /// Whether this process is the one that was attached to, or was forked from it since.
+    pub(crate) fn has(&self, pid: Pid) -> bool {
+        self.attached.as_ref().is_some_and(|process| process.pid() == pid)
+            || self.recorded.iter().flatten().any(|one| i32::try_from(one.pid) == Ok(pid.0))
+    }
+}
+
+fn told(awaited: Awaited, pid: u32) -> Option<Ending> {
+    awaited.filter(|&(one, _)| one == pid)?.1
+}
+
+fn finish<W: Write>(
+    recorded: &mut Recorded,
+    ring: Ring<'_>,
+    ending: Ending,
+    now_ns: u64,
+    writer: &mut Writer<W>,
+) -> Result<(), CollectError> {
+    recorded.replaced();
+    // Each turn passes over one slot at least, so this ends.
+    while recorded.drain(ring, now_ns) > 0 {
+        recorded.write(writer, now_ns)?;
+    }
+    recorded.end(ending, now_ns);
+    recorded.flush(writer)
+}

@@ -31,6 +31,9 @@ pub struct Options {
     /// Longest time a thread may be stopped before the call; what takes longer is given up. 50 ms
     /// unless said otherwise.
     pub stop_budget: Duration,
+    /// Stack that the call may need. 24 KiB unless said otherwise: `malloc_trim` needs under 1 KiB,
+    /// jemalloc's purge a few; the rest is margin for what they call.
+    pub stack_bytes: u64,
     /// Asked at every [`Point`]; `false` gives up there. Always `true` unless said otherwise.
     pub probe: fn(Point) -> bool,
 }
@@ -41,6 +44,7 @@ impl Default for Options {
             search: Duration::from_secs(1),
             patience: Duration::from_secs(30),
             stop_budget: Duration::from_millis(50),
+            stack_bytes: 24 << 10,
             probe: |_| true,
         }
     }

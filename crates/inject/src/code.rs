@@ -211,13 +211,23 @@ impl<'a> Code<'a> {
     /// Where `name` is exported, among the modules whose file name `is_likely` and then all others;
     /// and in which file.
     pub(crate) fn exported(&self, name: &str, is_likely: impl Fn(&str) -> bool) -> Option<(Addr, FileId)> {
-        let files = || self.mappings.iter().filter(|mapping| mapping.access.execute);
-        let likely = |mapping: &&Mapping| mapping.file_name().is_some_and(|name| is_likely(&name));
-        files().filter(likely).chain(files().filter(|mapping| !likely(mapping))).find_map(|mapping| {
-            let file = mapping.file()?;
+        let found = self.exported_among(name, &is_likely);
+        let (range, file) = found.or_else(|| self.exported_among(name, |file| !is_likely(file)))?;
+        Some((range.start, file))
+    }
+
+    /// As [`Code::exported`], only among files whose name `is_meant`.
+    pub(crate) fn exported_among(
+        &self,
+        name: &str,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Option<(Range, FileId)> {
+        let meant = |mapping: &&Mapping| {
+            mapping.access.execute && mapping.file_name().is_some_and(|name| is_meant(&name))
+        };
+        self.mappings.iter().filter(meant).find_map(|mapping| {
             let bytes = self.bytes(mapping)?;
-            let range = crate::module::exported_in(&bytes, mapping, name)?;
-            Some((range.start, file))
+            Some((crate::module::exported_in(&bytes, mapping, name)?, mapping.file()?))
         })
     }
 }

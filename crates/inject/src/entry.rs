@@ -21,11 +21,7 @@ use crate::frame::{Announce, Chain, Gadgets, Home, Step};
 use crate::regs::Registers;
 use crate::stack::{self, Words};
 use crate::stop::{self, StopError, Stopped};
-use crate::{resume, safe_point, sys, xstate};
-
-/// Stack that must be left below the frames for the calls themselves. `malloc_trim` needs under 1
-/// KiB, jemalloc's purge a few; the rest is margin for what they call.
-const STACK_FOR_CALLS: u64 = 24 << 10;
+use crate::{filters, resume, safe_point, sys, xstate};
 
 /// Longest time a single thread may take to stop.
 const STOP_WITHIN: Duration = Duration::from_millis(100);
@@ -87,6 +83,9 @@ impl Entry<'_> {
         let (registers, status) = (stopped.registers(), stopped.status());
         Self::check_mode(&registers, status)?;
         let vector_state = sys::vector_state(tid).map_err(|_| Unsafe::VectorState)?;
+        if status.seccomp == Some(2) {
+            self.check_filters(tid)?;
+        }
         self.reach(Point::Read)?;
 
         let (stack, entered) = self.prove(&registers, until)?;
@@ -145,6 +144,23 @@ impl Entry<'_> {
         }
     }
 
+    /// A filter may end the program for a system call that it never makes by itself.
+    fn check_filters(&self, tid: Tid) -> Result<(), Unsafe> {
+        let calls = self.steps.iter().filter_map(|step| match step {
+            Step::Syscall { number, .. } => Some(*number),
+            Step::Function { .. } => None,
+        });
+        let mut calls = calls.peekable();
+        if calls.peek().is_none() {
+            return Ok(());
+        }
+        let filters = filters::of(tid)?;
+        match calls.find(|&number| !filters.iter().all(|filter| filters::allows(filter, number))) {
+            None => Ok(()),
+            Some(_) => Err(Unsafe::Filtered),
+        }
+    }
+
     /// The mask to restore: the one in force outside the wait.
     fn signal_mask(tid: Tid, home: &Registers, announce: Announce) -> Result<u64, Unsafe> {
         const TEMPORARY: [i64; 5] = [
@@ -184,7 +200,8 @@ impl Entry<'_> {
         let short = || Unsafe::StackShort { left_bytes: sp.offset_from(stack.start) };
         let chain =
             Chain::build(self.gadgets, self.steps, self.blob, home, sentinel, announce).ok_or_else(short)?;
-        let lowest = chain.base.checked_sub(STACK_FOR_CALLS).ok_or_else(short)?;
+        let lowest =
+            chain.base.checked_sub(self.options.stack_bytes.next_multiple_of(PAGE_SIZE)).ok_or_else(short)?;
         let is_free = lowest >= stack.start && stack::is_accessible(self.memory, Range::new(lowest, sp));
         if is_free { Ok(chain) } else { Err(short()) }
     }
@@ -268,5 +285,3 @@ enum Progress {
     /// The thread or its program has ended meanwhile.
     Gone,
 }
-
-const _: () = assert!(STACK_FOR_CALLS.is_multiple_of(PAGE_SIZE));

@@ -63,6 +63,22 @@ pub enum InjectError {
         /// The last reason of each thread that was tried.
         threads: Vec<(Tid, Unsafe)>,
     },
+    /// Another thread has held a lock of the dynamic loader all the time.
+    #[error("thread {tid} of process {pid} holds a lock of the dynamic loader")]
+    LoaderBusy {
+        /// Its pid.
+        pid: Pid,
+        /// The thread.
+        tid: Tid,
+    },
+    /// A file in memory could not be made there, or not be filled.
+    #[error("process {pid} cannot be given a file in memory")]
+    Hand {
+        /// Its pid.
+        pid: Pid,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The frames could not be written.
     #[error("cannot write below the stack of thread {tid}")]
     Write {
@@ -101,6 +117,9 @@ impl InjectError {
             Self::Stopped { .. } => Some("continue it first (kill -CONT), then try again"),
             Self::Traced { .. } => Some("end the debugger or tracer first, then try again"),
             Self::Denied { .. } => Some("run as root or with CAP_SYS_PTRACE; `doctor` names the check"),
+            Self::LoaderBusy { .. } => {
+                Some("it is loading a library, or looks through those that are loaded; try again")
+            }
             Self::Refused { .. } => Some("nothing was changed; try again, perhaps with a longer deadline"),
             _ => None,
         }
@@ -129,6 +148,12 @@ pub enum Unsafe {
     /// seccomp strict mode allows no `sigreturn` we could rely on.
     #[error("it is under seccomp strict mode")]
     Strict,
+    /// It is under a seccomp filter that does not allow a system call that has to be made.
+    #[error("its seccomp filter does not allow what has to be done")]
+    Filtered,
+    /// It is under a seccomp filter that we may not read.
+    #[error("it is under a seccomp filter that cannot be read (that takes CAP_SYS_ADMIN)")]
+    FilterUnknown,
     /// Someone single-steps it.
     #[error("it is being single-stepped")]
     SingleStepped,

@@ -62,6 +62,8 @@ pub(crate) struct Module {
     entry: u64,
     /// Exported functions by start; only of the C library.
     functions: Vec<Function>,
+    /// Whether the program's calls of `malloc` may end here.
+    pub(crate) is_allocator: bool,
     header_at: u64,
     header: Vec<u8>,
     frames_at: u64,
@@ -95,6 +97,7 @@ impl Module {
             bias,
             entry: header.e_entry(endian),
             functions: Vec::new(),
+            is_allocator: role == Role::Other && symbol(bytes, "malloc").is_some(),
             header_at: 0,
             header: Vec::new(),
             frames_at: 0,
@@ -181,10 +184,18 @@ impl Module {
     }
 }
 
-/// Where the function `name` of the file behind `mapping`, an executable one, lies in the target.
+/// Where the symbol `name` of the file behind `mapping`, an executable one, lies in the target.
 pub(crate) fn exported_in(bytes: &[u8], mapping: &Mapping, name: &str) -> Option<Range> {
-    let module = Module::parse(bytes, Role::Libc, mapping.range.start, mapping.offset)?;
-    module.exported(name)
+    let found = symbol(bytes, name)?;
+    let module = Module::parse(bytes, Role::Loader, mapping.range.start, mapping.offset)?;
+    Some(Range::sized(Addr(found.start.get().wrapping_add(module.bias)), found.len()))
+}
+
+/// The exported symbol `name`, as addresses of the file.
+pub(crate) fn symbol(bytes: &[u8], name: &str) -> Option<Range> {
+    let file = object::File::parse(bytes).ok()?;
+    let found = file.dynamic_symbols().find(|symbol| symbol.is_definition() && symbol.name() == Ok(name))?;
+    Some(Range::sized(Addr(found.address()), found.size()))
 }
 
 fn functions(bytes: &[u8]) -> Vec<Function> {

@@ -1,9 +1,9 @@
 //! The proof that a call can be made in a thread: what it is inside of, and what it is not.
 //!
-//! Outside the C library and the loader, code holds no lock that an allocator's release function
-//! takes (the allocator's own file is excluded by the caller). Inside the C library that is known
-//! only of the functions listed here: each waits for something, and holds none of the library's own
-//! locks while it does.
+//! Outside the C library and the loader, code holds no lock that an allocator or the loader takes
+//! (libraries that export `malloc`, and what the caller names, are excluded by their files). Inside the C
+//! library that is known only of the functions listed here: each waits for something, and holds none of
+//! the library's own locks while it does.
 //!
 //! Invariant: what is not proven is refused. A function of the C library without an exported name is
 //! accepted only when it was called, within the library, from a listed one.
@@ -128,7 +128,7 @@ pub(crate) fn prove(
             let file = code.file_of(frame.module);
             Some(Described {
                 role: module.role,
-                is_forbidden: file.is_some_and(|file| forbidden.contains(&file)),
+                is_forbidden: module.is_allocator || file.is_some_and(|file| forbidden.contains(&file)),
                 names: module.exported_at(frame.lookup).map(str::to_owned).collect(),
             })
         })

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt;
 
 use slackwater_base::{Addr, Pid, Tid};
 
+use crate::filters::Instruction;
 use crate::regs::Registers;
 use crate::xstate::Component;
 
@@ -20,6 +21,9 @@ const NT_X86_XSTATE: usize = 0x202;
 
 /// Not in libc for this target (include/uapi/linux/ptrace.h).
 const PTRACE_GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
+
+/// As above.
+const PTRACE_SECCOMP_GET_FILTER: libc::c_uint = 0x420c;
 
 /// What a traced thread did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,6 +166,49 @@ pub(crate) fn restartable_sequences(tid: Tid) -> Addr {
         )
     };
     if result == -1 { Addr(0) } else { Addr(configuration[0]) }
+}
+
+/// The seccomp filter of this number of a stopped thread, the newest one first.
+pub(crate) fn filter(tid: Tid, number: usize) -> io::Result<Vec<Instruction>> {
+    let ask = |into: *mut Instruction| {
+        // SAFETY: with no buffer the kernel only counts; with one it writes as many instructions as it has
+        // counted, filters being immutable once they are in force.
+        let n = unsafe { libc::ptrace(PTRACE_SECCOMP_GET_FILTER, tid.0, number, into) };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    };
+    let mut instructions = vec![Instruction::default(); ask(std::ptr::null_mut())?];
+    ask(instructions.as_mut_ptr())?;
+    Ok(instructions)
+}
+
+/// Opens a descriptor of the target's again, for ourselves, to read and write.
+pub(crate) fn open_descriptor(directory: BorrowedFd<'_>, descriptor: u32) -> io::Result<File> {
+    let name = std::ffi::CString::new(format!("fd/{descriptor}"))?;
+    // SAFETY: the name is a C string, the descriptor is open while it is borrowed.
+    let fd = unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a descriptor that was just opened, and that nobody else owns.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// What a descriptor of the target's refers to, as the kernel names it.
+pub(crate) fn describe_descriptor(directory: BorrowedFd<'_>, descriptor: u32) -> io::Result<String> {
+    let name = std::ffi::CString::new(format!("fd/{descriptor}"))?;
+    let mut text = [0_u8; 128];
+    // SAFETY: the name is a C string, the buffer writable for its length.
+    let n_bytes = unsafe {
+        libc::readlinkat(directory.as_raw_fd(), name.as_ptr(), text.as_mut_ptr().cast(), text.len())
+    };
+    let n_bytes = usize::try_from(n_bytes).map_err(|_| io::Error::last_os_error())?;
+    Ok(String::from_utf8_lossy(&text[..n_bytes]).into_owned())
+}
+
+/// Seals a file in memory, for good.
+pub(crate) fn seal(file: &File, seals: i32) -> io::Result<()> {
+    // SAFETY: fcntl with an integer touches no memory.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }.into())
 }
 
 /// The process's memory, through its directory in /proc: tied to the program that runs now, so that

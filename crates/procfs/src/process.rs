@@ -9,6 +9,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -216,16 +217,29 @@ impl Process {
     /// # Errors
     /// As [`Process::open`].
     pub fn tasks(&self) -> Result<Vec<Tid>, ProcError> {
-        let failed = |errno| self.refusal("task", errno);
+        Ok(self.numbers_in("task")?.into_iter().map(Tid).collect())
+    }
+
+    /// Its open descriptors, ascending.
+    ///
+    /// # Errors
+    /// As [`Process::open`]; needs the right to trace.
+    pub fn descriptors(&self) -> Result<Vec<u32>, ProcError> {
+        self.numbers_in("fd")
+    }
+
+    /// The names in a directory that are numbers, ascending.
+    fn numbers_in<T: FromStr + Ord>(&self, name: &str) -> Result<Vec<T>, ProcError> {
+        let failed = |errno| self.refusal(name, errno);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(&self.directory, "task", flags, Mode::empty()).map_err(failed)?;
-        let mut tids = Vec::new();
+        let directory = rustix::fs::openat(&self.directory, name, flags, Mode::empty()).map_err(failed)?;
+        let mut numbers = Vec::new();
         for entry in rustix::fs::Dir::new(directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            tids.extend(entry.file_name().to_str().ok().and_then(|name| name.parse().ok()).map(Tid));
+            numbers.extend(entry.file_name().to_str().ok().and_then(|name| name.parse().ok()));
         }
-        tids.sort_unstable();
-        Ok(tids)
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// The status file of one of its threads.

@@ -261,7 +261,11 @@ impl Object {
             let is_one = is_lazy || kind == R_GLOB_DAT || kind == R_64 && relocation.addend == 0;
             let at = self.base.wrapping_add(relocation.offset);
             let is_data = self.writable.iter().any(|range| range.contains(&at)) && at.is_multiple_of(8);
-            (is_one && is_data).then(|| Slot { at, name: self.name(self.symbol(relocation.info >> 32)), is_lazy })
+            (is_one && is_data).then(|| Slot {
+                at,
+                name: self.name(self.symbol(relocation.info >> 32)),
+                is_lazy,
+            })
         })
     }
 
@@ -286,9 +290,10 @@ impl Object {
         let word = |idx: u64| u64::from(unsafe { *(self.dynamic.hash as *const u32).add(idx as usize) });
         let (n_buckets, first, n_filter) = (word(0), word(1), word(2));
         let buckets = 4 + n_filter * 2;
-        let hash = name.to_bytes().iter().fold(5381_u32, |hash, &byte| {
-            hash.wrapping_mul(33).wrapping_add(u32::from(byte))
-        });
+        let hash = name
+            .to_bytes()
+            .iter()
+            .fold(5381_u32, |hash, &byte| hash.wrapping_mul(33).wrapping_add(u32::from(byte)));
         let mut idx = word(buckets + u64::from(hash).checked_rem(n_buckets)?);
         if idx < first {
             return None;

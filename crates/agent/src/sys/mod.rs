@@ -6,12 +6,12 @@
 mod map;
 mod tls;
 
-#[cfg(not(test))]
-pub(crate) use map::{make_read_only, make_writable};
 pub(crate) use map::{
     PAGE_WORDS, PRIVATE_WORDS, empty_private, empty_shared, kept, map_private, map_shared, open_shared,
     shared_length,
 };
+#[cfg(not(test))]
+pub(crate) use map::{make_read_only, make_writable};
 pub(crate) use tls::{ThreadLocal, thread_local, thread_pointer};
 
 pub(crate) use slackwater_inside::{

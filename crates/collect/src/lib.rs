@@ -10,6 +10,7 @@
 //!
 //! Must never know: how allocations are hooked, what a stack means, what a report looks like.
 
+mod attach;
 mod collector;
 mod error;
 mod generation;
@@ -19,6 +20,7 @@ mod source;
 mod sys;
 mod under_way;
 
+pub use attach::{Agent, AttachError, Attached};
 pub use collector::{Collector, Options, Summary, Turn};
 pub use error::{CollectError, MarkError};
 pub use memory::SharedMemory;

@@ -1,5 +1,6 @@
 //! The memory that is shared with the recorded processes, and how they find it.
 
+use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
@@ -21,6 +22,17 @@ impl SharedMemory {
     /// When the kernel does not allow it.
     pub fn new(settings: &Settings) -> Result<Self, CollectError> {
         let shared = Shared::new(Session::words(settings)).map_err(CollectError::Share)?;
+        Session::create(shared.words(), settings).map_err(|_| CollectError::Layout)?;
+        Ok(Self { shared })
+    }
+
+    /// Makes a session in an empty file in memory, which somebody else has made.
+    ///
+    /// # Errors
+    /// When the kernel does not allow it.
+    pub fn adopt(file: &File, settings: &Settings) -> Result<Self, CollectError> {
+        let file = file.try_clone().map_err(CollectError::Share)?;
+        let shared = Shared::of(file.into(), Session::words(settings)).map_err(CollectError::Share)?;
         Session::create(shared.words(), settings).map_err(|_| CollectError::Layout)?;
         Ok(Self { shared })
     }

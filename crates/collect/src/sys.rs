@@ -28,7 +28,12 @@ unsafe impl Sync for Shared {}
 
 impl Shared {
     pub(crate) fn new(n_words: usize) -> io::Result<Self> {
-        let file = rustix::fs::memfd_create("slackwater", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        Self::of(rustix::fs::memfd_create("slackwater", flags)?, n_words)
+    }
+
+    /// Of an empty file in memory.
+    pub(crate) fn of(file: OwnedFd, n_words: usize) -> io::Result<Self> {
         let n_bytes = n_words * 8;
         rustix::fs::ftruncate(&file, n_bytes as u64)?;
         rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;

@@ -81,6 +81,15 @@ impl Target<'_> {
         Err(InjectError::Hand { pid: self.pid(), source: kind.into() })
     }
 
+    /// Closes files in the target: they are known to be open there.
+    ///
+    /// # Errors
+    /// As [`Target::call`].
+    pub fn close_files(&self, files: &[MemoryFile], options: &Options) -> Result<Outcome, InjectError> {
+        let steps: Vec<_> = files.iter().map(MemoryFile::close).collect();
+        self.run(&steps, &[], &[], options)
+    }
+
     /// A descriptor of a file in memory that was not there before.
     fn newest(&self, name: &str, before: &[u32]) -> Option<u32> {
         let link = format!("/memfd:{name} (deleted)");

@@ -116,7 +116,8 @@ impl Target<'_> {
         let (function, _) = function.ok_or_else(|| self.lacking("its C library has no dlopen"))?;
         let arguments = vec![Argument::Blob(0), Argument::Word(libc::RTLD_NOW as u64)];
         let load = Step::Function { at: function.start, arguments };
-        let outcome = self.enter_loader(&[load, file.close()], path.as_bytes(), options)?;
+        let locks = LoaderLocks::find(self, &code)?;
+        let outcome = self.enter_loader(locks, &[load, file.close()], path.as_bytes(), options)?;
         let found = self.find_library(image)?;
         let refused = || {
             self.lacking(if outcome.finished {
@@ -129,29 +130,44 @@ impl Target<'_> {
         Ok((found.ok_or_else(refused)?, outcome))
     }
 
-    /// Calls an exported function of the library that may ask the loader: `arguments`, then its two locks.
-    /// `files` are closed in the target afterwards.
+    /// Calls a function of the library that may ask the loader: with `arguments`, then the loader's two
+    /// locks.
     ///
     /// # Errors
-    /// As [`Target::call`], and when the library does not export it.
+    /// As [`Target::call`].
     pub fn call_library(
         &self,
         function: Addr,
         arguments: &[u64],
-        files: &[MemoryFile],
         options: &Options,
     ) -> Result<Outcome, InjectError> {
         let locks = LoaderLocks::find(self, &self.code()?)?;
         let words = arguments.iter().copied().chain([locks.load.get(), locks.list.get()]);
         let call = Step::Function { at: function, arguments: words.map(Argument::Word).collect() };
-        let steps: Vec<_> = [call].into_iter().chain(files.iter().map(MemoryFile::close)).collect();
-        self.enter_loader(&steps, &[], options)
+        self.enter_loader(locks, &[call], &[], options)
     }
 
-    fn enter_loader(&self, steps: &[Step], blob: &[u8], options: &Options) -> Result<Outcome, InjectError> {
+    fn enter_loader(
+        &self,
+        locks: LoaderLocks,
+        steps: &[Step],
+        blob: &[u8],
+        options: &Options,
+    ) -> Result<Outcome, InjectError> {
         let options = Options { stack_bytes: options.stack_bytes.max(STACK_FOR_LOADER), ..*options };
-        LoaderLocks::find(self, &self.code()?)?.await_free(self, &options)?;
+        locks.await_free(self, &options)?;
         self.run(steps, blob, &[], &options)
+    }
+
+    /// Words of the target's memory.
+    ///
+    /// # Errors
+    /// When it is gone, or nothing is mapped there.
+    pub fn words<const N: usize>(&self, at: Addr) -> Result<[u64; N], InjectError> {
+        let mut words = [[0; 8]; N];
+        sys::read_memory(self.memory(), at, words.as_flattened_mut())
+            .map_err(|_| InjectError::Gone { pid: self.pid() })?;
+        Ok(words.map(u64::from_le_bytes))
     }
 }
 

@@ -39,8 +39,8 @@ const CRATES: &[Crate] = &[
     only(&["libc"], on(2, "agent", &["base", "capture", "inside", "layout"])),
     // `layout` defines the block that the allocator writes and `heap` reads.
     only(&["libc", "tikv-jemalloc-sys"], on(2, "allocator", &["base", "control", "inside", "layout"])),
-    // Drains what the agents hand over, and writes it down.
-    on(2, "collect", &["base", "capture", "procfs"]),
+    // Drains what the agents hand over, and writes it down; loads the agent where it is not.
+    on(2, "collect", &["base", "capture", "inject", "procfs"]),
     on(3, "heap", &["base", "memory", "layout"]),
     on(3, "python", &["base", "memory", "layout"]),
     // What an allocator can be told is stated once, in `tune`.

@@ -2,6 +2,7 @@
 //! capture says what it has.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod attach;
 mod hazards;
 mod processes;
 mod recording;

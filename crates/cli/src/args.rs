@@ -90,7 +90,7 @@ pub(crate) enum Verb {
     /// Load-test a service under several allocators, settings or servers
     Lab(LabArgs),
     #[command(long_about = crate::verbs::record::MANUAL)]
-    /// Start a command and record who allocates, in all its processes
+    /// Record who allocates, in all processes of a running service or of a command
     Record(RecordArgs),
     #[command(long_about = crate::verbs::mark::MANUAL)]
     /// Give this moment a name in a recording under way

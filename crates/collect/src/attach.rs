@@ -97,6 +97,11 @@ impl AttachError {
         }
     }
 
+    /// Whether the process has ended.
+    pub const fn is_gone(&self) -> bool {
+        matches!(self, Self::Enter(InjectError::Gone { .. }))
+    }
+
     /// Whether the kernel does not permit it.
     pub fn is_denied(&self) -> bool {
         match self {

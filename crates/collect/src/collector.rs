@@ -136,9 +136,19 @@ impl<W: Write> Collector<W> {
         self.sources.push(Source::attached(memory, self.settings().n_rings, process));
     }
 
-    /// Whether this process is recorded.
-    pub fn has(&self, pid: Pid) -> bool {
-        self.sources.iter().any(|source| source.has(pid))
+    /// Whether there is nobody to record, nor can come.
+    pub fn is_idle(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// The processes that are recorded.
+    pub fn pids(&self) -> impl Iterator<Item = Pid> {
+        self.sources.iter().flat_map(Source::pids)
+    }
+
+    /// Bytes of the capture so far.
+    pub const fn written_bytes(&self) -> u64 {
+        self.writer.written_bytes()
     }
 
     /// How this process ends will be told: only its parent knows.

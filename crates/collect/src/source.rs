@@ -162,10 +162,10 @@ impl Source {
         Ok(())
     }
 
-    /// Whether this process is the one that was attached to, or was forked from it since.
-    pub(crate) fn has(&self, pid: Pid) -> bool {
-        self.attached.as_ref().is_some_and(|process| process.pid() == pid)
-            || self.recorded.iter().flatten().any(|one| i32::try_from(one.pid) == Ok(pid.0))
+    /// The processes that write to it.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
+        let recorded = self.recorded.iter().flatten();
+        recorded.filter_map(|one| i32::try_from(one.pid).ok()).map(Pid)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use slackwater_base::Bytes;
@@ -9,7 +10,14 @@ use slackwater_base::Bytes;
 /// Arguments of `record`.
 #[derive(Args, Debug)]
 pub(crate) struct RecordArgs {
-    /// Where the capture goes; COMMAND.slackwater unless said
+    #[command(flatten)]
+    pub(crate) target: super::Target,
+
+    /// Record a running service for this long (60s, 5m, 1h); until Ctrl-C unless said
+    #[arg(short, long, value_name = "DURATION", value_parser = crate::duration::parse, conflicts_with = "command")]
+    pub(crate) duration: Option<Duration>,
+
+    /// Where the capture goes; COMMAND.slackwater or SERVICE.slackwater unless said
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -33,8 +41,8 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "NUMBER", hide = true, default_value_t = 0)]
     pub(crate) seed: u64,
 
-    /// The command to record
-    #[arg(last = true, value_name = "COMMAND", required = true)]
+    /// The command to start and record
+    #[arg(last = true, value_name = "COMMAND", group = "which")]
     pub(crate) command: Vec<OsString>,
 }
 

@@ -1,5 +1,7 @@
 //! `slackwater record`.
 
+mod arrivals;
+mod attach;
 mod supervise;
 
 use std::env::var_os;
@@ -22,42 +24,50 @@ use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 
 pub(crate) const MANUAL: &str = "\
-Starts a command and records who allocates, with Python stacks, in every process of it at once: forked \
-workers and programs that it starts are in the same capture. `slackwater table` and `slackwater stats` \
-read it.\n\n\
+Records who allocates, with Python stacks, in every process of a service at once: of one that runs \
+(--pid, --name), or of a command that it starts. Forked workers, and programs that the command starts, are \
+in the same capture. `slackwater table` and `slackwater stats` read it.\n\n\
 By default allocations are sampled, one every 512 KiB on average and without favouring any size, so it may \
 run in production; the reports say how far each number may be off. `--exact` records every allocation and \
 every free. When events come faster than they can be written, exact recording waits briefly, then goes on \
 with samples and says so.\n\n\
-An agent is preloaded (LD_PRELOAD) that stands in front of malloc and mmap and reads the interpreter's own \
-frames: CPython 3.8 to 3.13, with the global lock. For other programs and releases, bytes are recorded \
+An agent stands in front of malloc and mmap and reads the interpreter's own frames: CPython 3.8 to 3.13, with the global lock. For other programs and releases, bytes are recorded \
 without stacks. Objects of up to 512 bytes live in Python's own allocator, which asks for whole arenas: \
 `--python-allocators` sends them to malloc, where each is seen.\n\n\
+A command is started with the agent preloaded (LD_PRELOAD). A service that runs is entered as by `trim`: in \
+each process one thread in a safe place loads the agent, out of memory, so nothing is installed and \
+containers and read-only file systems are no obstacle. The calls of every loaded library are then \
+redirected by changing their tables, and those of libraries that are loaded later; no code is changed. \
+Ctrl-C, SIGTERM or the end of --duration give everything back: the agent stays loaded and does nothing, \
+and the service can be recorded again. When slackwater is killed, the agent falls silent within ten seconds. \
+What was allocated before is not in the capture, and not taken for anything when it is freed; calls inside \
+a library that was linked not to be interposed are not seen.\n\n\
 The command keeps its standard streams, and slackwater ends with its exit code (128+n for a signal). When \
 slackwater is killed, or the disk is full, the command goes on undisturbed, and what was written before \
 can be read. Contents of memory, arguments and environment are never recorded; names of functions, files \
 and threads are. The capture is readable for its owner only.\n\n\
 Examples:\n  \
+  slackwater record --name gunicorn --duration 60s\n  \
   slackwater record -- gunicorn app:app --workers 4\n  \
   slackwater record --exact -o run.slackwater -- python job.py\n  \
   slackwater mark 'deployed 1.4'                    while it records\n  \
   slackwater table --leaks run.slackwater";
 
-/// Records a command from start to end.
+/// Records a command from start to end, or a service for a while.
 ///
 /// # Errors
 /// Whatever keeps the command or the recording from starting; nothing has been started then.
 pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure> {
-    let name = args.command.first().ok_or_else(|| Failure::new(Exit::Usage, "no command is named"))?;
-    let command = Command::find(name, var_os("PATH").as_deref())?;
-    let agent = agent()?;
-    let output = args.output.clone().unwrap_or_else(|| default_output(&command));
-    let file = create(&output, args.force)?;
     let options = Options {
         mode: if args.exact { Mode::Exact } else { Mode::Sampled },
         sample_mean: args.sample.0,
         seed: args.seed,
     };
+    let Some(name) = args.command.first() else { return attach::run(args, &options, printer) };
+    let command = Command::find(name, var_os("PATH").as_deref())?;
+    let agent = agent()?;
+    let output = args.output.clone().unwrap_or_else(|| named_after(&command.file));
+    let file = create(&output, args.force)?;
     let collector = Collector::begin(&options, file).map_err(|error| refused(&error))?;
     let mut child = Child::new(&command.file);
     if command.is_shell_text {
@@ -119,8 +129,9 @@ fn preload(agent: &Path) -> OsString {
     value
 }
 
-fn default_output(command: &Command) -> PathBuf {
-    let mut name = command.file.file_name().unwrap_or_default().to_owned();
+/// The capture of what has this name.
+fn named_after(program: &Path) -> PathBuf {
+    let mut name = program.file_name().unwrap_or_default().to_owned();
     name.push(".slackwater");
     PathBuf::from(name)
 }
@@ -155,16 +166,19 @@ fn create(path: &Path, overwrite: bool) -> Result<File, Failure> {
     Ok(file)
 }
 
+fn processes(n: usize) -> String {
+    if n == 1 { "1 process".to_owned() } else { format!("{n} processes") }
+}
+
 fn say(summary: &Summary, output: &Path, printer: &Printer) {
-    let n = summary.n_processes;
-    if n == 0 {
+    if summary.n_processes == 0 {
         printer.warn(
             "nothing was recorded: the agent was not loaded. Is the program static, built for musl, or \
              started with raised rights?",
         );
         return;
     }
-    let processes = if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
+    let processes = processes(summary.n_processes as usize);
     let file = output.display().to_string();
     printer.note(&format!(
         "slackwater: recorded {processes}, {} events, {} in {file}",

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use slackwater_capture::Ending;
 use slackwater_capture::transport::Mode;
-use slackwater_collect::{CollectError, Collector, Options, Summary};
+use slackwater_collect::{CollectError, Collector, Options, Summary, Turn};
 
 use crate::exit::{Exit, Failure};
 
@@ -22,6 +22,27 @@ const BUSY: Duration = Duration::from_micros(500);
 const IDLE_EXACT: Duration = Duration::from_millis(4);
 /// Longest pause in sampled mode.
 const IDLE_SAMPLED: Duration = Duration::from_millis(50);
+
+/// How long to pause between two turns.
+pub(super) struct Pace {
+    pause: Duration,
+    longest: Duration,
+}
+
+impl Pace {
+    pub(super) const fn of(options: &Options) -> Self {
+        let longest = match options.mode {
+            Mode::Exact => IDLE_EXACT,
+            Mode::Sampled => IDLE_SAMPLED,
+        };
+        Self { pause: BUSY, longest }
+    }
+
+    pub(super) fn after(&mut self, turn: &Turn) -> Duration {
+        self.pause = if turn.n_slots > 0 { BUSY } else { (self.pause * 2).min(self.longest) };
+        self.pause
+    }
+}
 
 /// Starts the command and records it until it ends: its exit code, and what came of the recording.
 pub(super) fn until_the_end(
@@ -41,25 +62,21 @@ pub(super) fn until_the_end(
     if let Some(collector) = &mut collector {
         collector.awaits(child.id());
     }
-    let longest = match options.mode {
-        Mode::Exact => IDLE_EXACT,
-        Mode::Sampled => IDLE_SAMPLED,
-    };
-    let mut pause = BUSY;
+    let mut pace = Pace::of(options);
     let status = loop {
         signals.pass_on(&child);
         let exited = child
             .try_wait()
             .map_err(|error| Failure::new(Exit::Bug, "cannot wait for the command").caused_by(&error))?;
-        let turn = collector.as_mut().map(Collector::turn);
-        match turn {
-            Some(Ok(turn)) => pause = if turn.n_slots > 0 { BUSY } else { (pause * 2).min(longest) },
+        let pause = match collector.as_mut().map(Collector::turn) {
+            Some(Ok(turn)) => pace.after(&turn),
             Some(Err(error)) => {
                 failed = Some(error);
                 collector = None;
+                IDLE_SAMPLED
             }
-            None => pause = IDLE_SAMPLED,
-        }
+            None => IDLE_SAMPLED,
+        };
         if let Some(status) = exited {
             break status;
         }

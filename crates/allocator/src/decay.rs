@@ -1,8 +1,10 @@
-//! The decay time of dirty pages, in all arenas that there are and will be.
+//! What becomes of unused pages: the decay time in all arenas that there are and will be, purges, and how many
+//! pools of Python's may lie unused.
 //!
 //! Invariant: the original, the user's or ours, is kept before the first change, and outlives forks.
 
-use crate::mallctl::names;
+use crate::mallctl::{Node, names};
+use crate::objects::{self, Keep};
 use core::sync::atomic::AtomicI64;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -11,6 +13,20 @@ static ORIGINAL_MS: AtomicI64 = AtomicI64::new(0);
 /// Remembers what is in force now.
 pub(crate) fn keep_original() {
     ORIGINAL_MS.store(names::DIRTY_DECAY_MS.read().unwrap_or(0) as i64, Relaxed);
+}
+
+/// The governor, which runs now, decides for pools too.
+pub(crate) fn govern() {
+    keep_pools(original_ms());
+}
+
+/// Nobody decides: pools go by their number.
+pub(crate) fn leave() {
+    objects::keep(Keep::Some);
+}
+
+fn keep_pools(milliseconds: i64) {
+    objects::keep(if milliseconds == 0 { Keep::Few } else { Keep::All });
 }
 
 /// Milliseconds; -1 for never.
@@ -27,6 +43,7 @@ pub(crate) fn restore() {
 
 /// Sets it everywhere; arenas that are not in use yet refuse, and take it when they begin.
 pub(crate) fn set(milliseconds: i64) {
+    keep_pools(milliseconds);
     let milliseconds = milliseconds as isize;
     if let Some(to_come) = names::DIRTY_DECAY_MS.resolve() {
         to_come.write(milliseconds);
@@ -37,4 +54,10 @@ pub(crate) fn set(milliseconds: i64) {
             first.of_arena(arena).write(milliseconds);
         }
     }
+}
+
+/// Gives all unused pages back, jemalloc's and those of pools.
+pub(crate) fn purge(all: &Node<names::Action>) {
+    all.run();
+    objects::purge();
 }

@@ -28,7 +28,7 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 /// Starts it.
 pub(crate) fn start() {
     decay::keep_original();
-    STARTED.store(sys::spawn(govern), Relaxed);
+    launch();
 }
 
 /// Starts it in the child of a process that had one.
@@ -36,7 +36,17 @@ pub(crate) fn start_again() {
     if STARTED.load(Relaxed) {
         // The parent may have been under pressure.
         decay::restore();
-        STARTED.store(sys::spawn(govern), Relaxed);
+        launch();
+    }
+}
+
+fn launch() {
+    let is_started = sys::spawn(govern);
+    STARTED.store(is_started, Relaxed);
+    if is_started {
+        decay::govern();
+    } else {
+        decay::leave();
     }
 }
 
@@ -136,7 +146,7 @@ impl Governor {
         let Some(reason) = decision.purge else { return (pages, None) };
         let before = pages.unwrap_or_else(|| self.statistics.refresh());
         let begin_ns = sys::thread_cpu_ns();
-        self.purge.run();
+        decay::purge(&self.purge);
         let cpu_ns = sys::thread_cpu_ns().saturating_sub(begin_ns);
         let after = self.statistics.refresh();
         let bytes = before.unused_bytes().saturating_sub(after.unused_bytes());

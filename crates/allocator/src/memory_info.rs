@@ -16,7 +16,7 @@
 
 use crate::mallctl::names;
 use crate::statistics::{Pages, Statistics};
-use crate::{block, sys};
+use crate::{block, decay, objects, sys};
 use core::ffi::{c_int, c_void};
 use core::fmt::{self, Write};
 use slackwater_layout::slackwater::Reason;
@@ -32,7 +32,7 @@ pub(crate) unsafe extern "C" fn malloc_trim(_pad: usize) -> c_int {
         return 0;
     };
     let before = statistics.refresh();
-    purge.run();
+    decay::purge(&purge);
     let after = statistics.refresh();
     let bytes = before.unused_bytes().saturating_sub(after.unused_bytes());
     block::publish(|block| block::record(block, Reason::Trim, bytes));
@@ -175,7 +175,12 @@ impl Use {
     fn now() -> Self {
         let pages = Statistics::resolve().map(|statistics| statistics.refresh()).unwrap_or_default();
         let read = |name: crate::mallctl::Name<usize>| name.read().unwrap_or(0);
-        Self { mapped_bytes: read(names::MAPPED), allocated_bytes: read(names::ALLOCATED), pages }
+        let (used, unused) = objects::bytes();
+        Self {
+            mapped_bytes: read(names::MAPPED) + (used + unused) as usize,
+            allocated_bytes: read(names::ALLOCATED) + used as usize,
+            pages,
+        }
     }
 
     fn free_bytes(&self) -> usize {

@@ -3,8 +3,8 @@
 //! Invariant: `epoch` is what costs: it walks the arenas under their locks, one at a time. Nothing here
 //! calls it but [`Statistics::refresh`].
 
-use crate::block;
 use crate::mallctl::{Node, names};
+use crate::{block, objects};
 use core::sync::atomic::Ordering::Relaxed;
 use slackwater_layout::slackwater::Block;
 
@@ -58,19 +58,21 @@ impl Statistics {
     /// Has jemalloc count anew.
     pub(crate) fn refresh(&self) -> Pages {
         self.epoch.write(1);
+        let (pools_used, pools_unused) = objects::bytes();
         Pages {
-            active_bytes: bytes(&self.active),
-            dirty_bytes: bytes(&self.dirty_pages) * PAGE_BYTES,
+            active_bytes: bytes(&self.active) + pools_used,
+            dirty_bytes: bytes(&self.dirty_pages) * PAGE_BYTES + pools_unused,
             muzzy_bytes: bytes(&self.muzzy_pages) * PAGE_BYTES,
         }
     }
 
     /// Writes what the last [`Statistics::refresh`] counted.
     pub(crate) fn store(&self, block: &Block, taken_ns: u64, pages: Pages) {
+        let (pools_used, pools_unused) = objects::bytes();
         block.taken_ns.store(taken_ns, Relaxed);
-        block.allocated_bytes.store(bytes(&self.allocated), Relaxed);
+        block.allocated_bytes.store(bytes(&self.allocated) + pools_used, Relaxed);
         block.active_bytes.store(pages.active_bytes, Relaxed);
-        block.resident_bytes.store(bytes(&self.resident), Relaxed);
+        block.resident_bytes.store(bytes(&self.resident) + pools_used + pools_unused, Relaxed);
         block.dirty_bytes.store(pages.dirty_bytes, Relaxed);
         block.muzzy_bytes.store(pages.muzzy_bytes, Relaxed);
         block.metadata_bytes.store(bytes(&self.metadata), Relaxed);

@@ -51,13 +51,13 @@ policy! {
     /// The longest that this silence becomes by learning.
     idle_wait_max_ms = 3_200;
     /// Dirty bytes that are worth a purge when the process becomes idle.
-    idle_min_bytes = 1 << 20;
+    idle_min_bytes = 256 << 10;
     /// The same as a share of the active bytes; the larger of the two counts.
-    idle_min_permille = 20;
+    idle_min_permille = 5;
     /// How long `idle_min_bytes` may lie dirty in an idle process; more bytes, less time.
-    idle_hold_ms = 10_000;
+    idle_hold_ms = 40_000;
     /// Dirty bytes that are never worth a purge, however long they lie.
-    never_below_bytes = 256 << 10;
+    never_below_bytes = 128 << 10;
 
     /// Dirty bytes that a working process may have in any case.
     cap_min_bytes = 16 << 20;

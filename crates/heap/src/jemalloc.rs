@@ -13,6 +13,8 @@
 //! its counter says. What does not, because the target changes it, is read again; at last it is
 //! unexplained, with a gap. Blocks parked in thread caches are told from live ones by those caches.
 //!
+//! Python's small objects lie in pools of the library's own, outside the page map: their headers are read.
+//!
 //! Must never know: what the blocks hold, who the governor is.
 
 mod block;
@@ -23,6 +25,7 @@ mod error;
 mod extents;
 mod metadata;
 mod page_map;
+mod pools;
 mod residency;
 mod walk;
 

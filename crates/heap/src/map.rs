@@ -78,6 +78,8 @@ words! {
         Pymalloc = "pymalloc",
         /// A jemalloc arena.
         Jemalloc = "jemalloc",
+        /// The pools that our library gives Python for small objects.
+        Pools = "pools",
     }
 }
 

@@ -114,16 +114,4 @@ impl<T: Plain> Node<T> {
         // SAFETY: `from` is a value; jemalloc checks its size against its own type and reads it.
         unsafe { self.call(ptr::null_mut(), ptr::null_mut(), from, size_of::<T>()) }
     }
-
-    /// Hands a pointer over, which jemalloc keeps; what it says to that.
-    pub(crate) fn exchange<U>(&self, mut pointer: *const U) -> Option<T> {
-        let mut value = MaybeUninit::<T>::zeroed();
-        let mut n_bytes = size_of::<T>();
-        let into = value.as_mut_ptr().cast::<c_void>();
-        let from = (&raw mut pointer).cast::<c_void>();
-        // SAFETY: `into` has room for `n_bytes`, `from` is a pointer; jemalloc checks both sizes.
-        let is_done = unsafe { self.call(into, &mut n_bytes, from, size_of::<*const U>()) };
-        // SAFETY: zeroed or written; every bit pattern is a value, by `Plain`.
-        (is_done && n_bytes == size_of::<T>()).then(|| unsafe { value.assume_init() })
-    }
 }

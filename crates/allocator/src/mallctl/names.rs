@@ -10,8 +10,6 @@ pub(crate) type Action = ();
 
 pub(crate) const EPOCH: Name<u64> = Name::new(c"epoch");
 pub(crate) const PURGE_ALL: Name<Action> = Name::new(c"arena.4096.purge");
-/// Takes the hooks of a new arena, gives its index.
-pub(crate) const CREATE_ARENA: Name<u32> = Name::new(c"arenas.create");
 pub(crate) const BACKGROUND_THREAD: Name<u8> = Name::new(c"background_thread");
 
 pub(crate) const ALLOCATED: Name<usize> = Name::new(c"stats.allocated");

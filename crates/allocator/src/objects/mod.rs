@@ -3,32 +3,33 @@
 //! pymalloc is fast, because the GIL lets one thread allocate at a time; but one survivor pins an arena of
 //! 1 MiB, which no malloc reaches. With `PYTHONMALLOC=malloc` all comes back, at the price of a cache per
 //! thread. Here is the third way, through the function that CPython has for it (`PyMem_SetAllocator`): pools
-//! of 16 KiB without locks and without threads' caches, and each empty one goes back to jemalloc.
+//! of 16 KiB without locks and without threads' caches, and each empty one can be given back by itself.
 //!
 //! Invariants: installed before the interpreter begins or not at all, and only where it is known that its
 //! calls come one at a time (`python`). From the moment that this may end, a lock is taken (`share`). Where
 //! pools do not suit, malloc serves; a user who sets `PYTHONMALLOC` gets what that says.
 #![allow(unsafe_code)] // the C interface of CPython's allocators
 
-mod arena;
 mod pools;
 mod python;
+mod store;
 
-use arena::Arena;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr::{copy_nonoverlapping, null_mut};
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use pools::{BLOCK_BYTES_MAX, Pools, block_bytes};
+pub(crate) use store::Keep;
+use store::Store;
 use tikv_jemalloc_sys as jemalloc;
 
-struct Objects(UnsafeCell<Pools<Arena>>);
+struct Objects(UnsafeCell<Pools<Store>>);
 
 // SAFETY: reached through `with` alone, whose callers come one at a time.
 unsafe impl Sync for Objects {}
 
-static OBJECTS: Objects = Objects(UnsafeCell::new(Pools::new(Arena::CLOSED)));
+static OBJECTS: Objects = Objects(UnsafeCell::new(Pools::new(Store::CLOSED)));
 /// Calls may come from several threads at a time.
 static SHARED: AtomicBool = AtomicBool::new(false);
 static LOCKED: AtomicBool = AtomicBool::new(false);
@@ -36,11 +37,11 @@ static LOCKED: AtomicBool = AtomicBool::new(false);
 /// Gives the interpreter our pools, or malloc where they do not suit it. Before it begins, in one thread.
 pub(crate) fn install() {
     let Some(python) = python::Python::find() else { return };
-    match python.suits_pools().then(Arena::open).flatten() {
-        Some(arena) => {
-            with(|pools| *pools = Pools::new(arena));
+    match python.suits_pools().then(Store::open).flatten() {
+        Some(store) => {
+            with(|pools| *pools = Pools::new(store));
             python.use_pools();
-            arena::publish();
+            store::publish();
         }
         None => python.use_malloc(),
     }
@@ -48,7 +49,7 @@ pub(crate) fn install() {
 
 /// Runs `work` on the pools.
 #[inline(always)]
-fn with<T>(work: impl FnOnce(&mut Pools<Arena>) -> T) -> T {
+fn with<T>(work: impl FnOnce(&mut Pools<Store>) -> T) -> T {
     if SHARED.load(Relaxed) {
         return with_lock(work);
     }
@@ -58,7 +59,7 @@ fn with<T>(work: impl FnOnce(&mut Pools<Arena>) -> T) -> T {
 
 #[cold]
 #[inline(never)]
-fn with_lock<T>(work: impl FnOnce(&mut Pools<Arena>) -> T) -> T {
+fn with_lock<T>(work: impl FnOnce(&mut Pools<Store>) -> T) -> T {
     lock();
     // SAFETY: the lock is held.
     let result = work(unsafe { &mut *OBJECTS.0.get() });
@@ -80,6 +81,7 @@ fn share() {
 
 /// Before a fork: no other thread is in the pools while it happens.
 pub(crate) extern "C" fn hold() {
+    store::hold();
     if SHARED.load(Relaxed) {
         lock();
     }
@@ -88,6 +90,22 @@ pub(crate) extern "C" fn hold() {
 /// After a fork, in the parent and in the child.
 pub(crate) extern "C" fn release() {
     LOCKED.store(false, Release);
+    store::release();
+}
+
+/// Gives the memory of all pools back that hold nothing.
+pub(crate) fn purge() {
+    store::purge();
+}
+
+/// How many of those may lie there from now on.
+pub(crate) fn keep(keep: Keep) {
+    store::keep(keep);
+}
+
+/// Bytes in pools that hold something, and in those that could be given back.
+pub(crate) fn bytes() -> (u64, u64) {
+    store::bytes()
 }
 
 /// # Safety
@@ -124,7 +142,7 @@ unsafe extern "C" fn allocate_zeroed(_: *mut c_void, count: usize, size: usize) 
 /// # Safety
 /// As PyObject_Free.
 unsafe extern "C" fn free(_: *mut c_void, block: *mut c_void) {
-    if arena::contains(block) {
+    if store::contains(block) {
         // SAFETY: it is a pool's, and the caller gives it up.
         with(|pools| unsafe { pools.free(block.cast()) });
     } else {
@@ -138,7 +156,7 @@ unsafe extern "C" fn free(_: *mut c_void, block: *mut c_void) {
 unsafe extern "C" fn reallocate(context: *mut c_void, block: *mut c_void, n_bytes: usize) -> *mut c_void {
     // A size of 0 asks for a block, not for its end.
     let n_bytes = n_bytes.max(1);
-    if !arena::contains(block) {
+    if !store::contains(block) {
         if block.is_null() {
             // SAFETY: as ours.
             return unsafe { allocate(context, n_bytes) };

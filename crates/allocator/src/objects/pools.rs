@@ -24,8 +24,6 @@ const STEP_BYTES: usize = 16;
 const CLASSES: usize = BLOCK_BYTES_MAX / STEP_BYTES;
 /// Where the first block of a pool is.
 const FIRST_BLOCK: usize = size_of::<Pool>().next_multiple_of(STEP_BYTES);
-/// Empty pools kept for the next that is needed: a little memory that is not worth giving back.
-const SPARE_POOLS_MAX: usize = 32;
 
 /// Where pools come from and go to.
 pub(super) trait Source {
@@ -61,14 +59,12 @@ const _: () = assert!(FIRST_BLOCK as u64 == Layout::FIRST_BLOCK);
 /// All pools.
 pub(super) struct Pools<S> {
     heads: [*mut Pool; CLASSES],
-    spare: *mut Pool,
-    n_spare: usize,
     source: S,
 }
 
 impl<S: Source> Pools<S> {
     pub(super) const fn new(source: S) -> Self {
-        Self { heads: [null_mut(); CLASSES], spare: null_mut(), n_spare: 0, source }
+        Self { heads: [null_mut(); CLASSES], source }
     }
 
     /// A block of at least `n_bytes`, which is 1 to [`BLOCK_BYTES_MAX`]; NULL when there is no memory.
@@ -117,16 +113,9 @@ impl<S: Source> Pools<S> {
     #[cold]
     #[inline(never)]
     fn allocate_in_new_pool(&mut self, class: usize) -> *mut u8 {
-        let mut head = self.spare;
+        let head = self.source.take().cast::<Pool>();
         if head.is_null() {
-            head = self.source.take().cast();
-            if head.is_null() {
-                return null_mut();
-            }
-        } else {
-            // SAFETY: spare pools are ours.
-            self.spare = unsafe { (*head).next };
-            self.n_spare -= 1;
+            return null_mut();
         }
         let block_bytes = ((class + 1) * STEP_BYTES) as u32;
         let pool = Pool {
@@ -186,20 +175,8 @@ impl<S: Source> Pools<S> {
             (true, true) | (false, false) => {}
         }
         if is_empty {
-            self.put_aside(head);
-        }
-    }
-
-    /// Keeps an empty pool that is on no list, or gives it back.
-    fn put_aside(&mut self, head: *mut Pool) {
-        if self.n_spare == SPARE_POOLS_MAX {
             self.source.give(head.cast());
-            return;
         }
-        // SAFETY: ours until it is given back.
-        unsafe { (*head).next = self.spare };
-        self.spare = head;
-        self.n_spare += 1;
     }
 
     /// # Safety
@@ -341,9 +318,9 @@ mod tests {
                 held.swap_remove(at).check_and_free(&mut pools);
             }
         }
-        assert!(pools.source.held.len() > SPARE_POOLS_MAX);
+        assert!(!pools.source.held.is_empty());
         held.drain(..).for_each(|block| block.check_and_free(&mut pools));
-        assert_eq!(pools.source.held.len(), SPARE_POOLS_MAX);
+        assert!(pools.source.held.is_empty());
         assert!(pools.heads.iter().all(|head| head.is_null()));
     }
 

@@ -2,7 +2,7 @@
 
 use slackwater_base::{Addr, Class, PinReason, Range, Resident};
 use slackwater_layout::jemalloc::{Extent, ExtentState, PAGE_BYTES};
-use slackwater_layout::slackwater::{Pool, Statistics};
+use slackwater_layout::slackwater::Statistics;
 use slackwater_memory::{Memory, MemoryError, Page};
 
 use super::caches::Cached;
@@ -23,8 +23,6 @@ pub(super) struct Booking<'a> {
     pub(super) cached: Cached,
     pub(super) padding: Padding,
     pub(super) memory: &'a dyn Memory,
-    /// Where the pools of Python's small objects are.
-    pub(super) pools: Range,
     /// The sums by jemalloc's own words, to be held against its own statistics.
     pub(super) totals: Statistics,
 }
@@ -53,8 +51,6 @@ impl Booking<'_> {
                 arena.mapped_bytes += bytes;
                 if extent.is_slab && part == extent.range {
                     self.slab(arena, extent)?;
-                } else if let Some(pool) = self.pool_at(part) {
-                    self.pool(arena, part, pool)?;
                 } else {
                     self.large(arena, extent, part)?;
                 }
@@ -93,33 +89,6 @@ impl Booking<'_> {
             arena.ledger[Class::LiveUnsplit] += of_block;
         }
         arena.ledger[Class::AllocatorOverhead] += of_part - of_block;
-        Ok(())
-    }
-
-    /// The header of the pool that is at `range`, if one is.
-    fn pool_at(&self, range: Range) -> Option<Pool> {
-        if range.len() != Pool::BYTES || !self.pools.covers(range) {
-            return None;
-        }
-        let mut header = [0; 8];
-        self.memory.read(range.start + Pool::OFFSET, &mut header).ok()?;
-        Pool::parse(header)
-    }
-
-    /// To jemalloc it is one block; which of its own blocks are used, its header counts. What its resident
-    /// bytes have in common with other processes falls on all of them in proportion.
-    fn pool(&mut self, arena: &mut Arena, range: Range, pool: Pool) -> Result<(), MemoryError> {
-        self.totals.allocated_bytes += range.len();
-        arena.live.count += u64::from(pool.n_used);
-        arena.live.bytes += pool.live_bytes();
-        let resident = self.residency.weigh(range)?;
-        let header = self.residency.weigh(Range::sized(range.start, Pool::FIRST_BLOCK))?;
-        let blocks = resident - header;
-        let live = pool.live_bytes().min(blocks.process);
-        let live = Resident { process: live, service: blocks.service * live / blocks.process.max(1) };
-        arena.ledger[Class::AllocatorOverhead] += header;
-        arena.ledger[Class::LiveUnsplit] += live;
-        add_slack(arena, PinReason::Holes, blocks - live);
         Ok(())
     }
 
@@ -194,7 +163,7 @@ impl Booking<'_> {
     }
 }
 
-fn add_slack(arena: &mut Arena, reason: PinReason, resident: Resident) {
+pub(super) fn add_slack(arena: &mut Arena, reason: PinReason, resident: Resident) {
     arena.ledger[Class::SlackPinned] += resident;
     arena.pinned_by[reason] += resident;
 }

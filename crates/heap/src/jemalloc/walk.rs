@@ -14,6 +14,7 @@ use super::caches::Cached;
 use super::extents::{Extents, anonymous};
 use super::metadata::Metadata;
 use super::page_map::{Leaf, Words, leaves};
+use super::pools::usable;
 use super::residency::Residency;
 use crate::{Allocator, Arena, ArenaKind, Blocks, Heap};
 
@@ -75,6 +76,8 @@ struct Pass<'a> {
     extents: Extents<'a>,
     booking: Booking<'a>,
     arenas: BTreeMap<u32, Arena>,
+    /// The library's own.
+    pools: Option<Arena>,
     claims: Vec<Range>,
     /// The arena of the last extent: what cannot be told is entered there.
     current: u32,
@@ -103,10 +106,10 @@ impl<'a> Pass<'a> {
                 cached: Cached::read(memory, metadata.arenas.values().copied()),
                 padding,
                 memory,
-                pools: block.pools,
                 totals: Statistics::default(),
             },
             arenas: BTreeMap::new(),
+            pools: None,
             claims: Vec::new(),
             current: 0,
             done: Addr::default(),
@@ -118,6 +121,8 @@ impl<'a> Pass<'a> {
         for (&number, &addr) in &metadata.arenas {
             pass.arenas.insert(number, Arena::new(addr, ArenaKind::Jemalloc));
         }
+        pass.pools = pass.booking.pools(block.pools).map_err(|source| JemallocError::Pages { source })?;
+        pass.claims = usable(memory, block.pools);
         pass.enter_metadata(&metadata).map_err(|source| JemallocError::Pages { source })?;
         let blocks: Vec<Range> = metadata.blocks.iter().map(|&(block, _)| block).collect();
         let parts: Vec<Range> = spans.iter().flat_map(|span| span.without(&blocks)).collect();
@@ -241,7 +246,7 @@ impl<'a> Pass<'a> {
         }
         let mut heap = Heap {
             allocator: Allocator::Slackwater { library: block.library.to_string() },
-            arenas: self.arenas.into_values().collect(),
+            arenas: self.arenas.into_values().chain(self.pools).collect(),
             ledger: Ledger::default(),
             pinned_by: PinnedBy::default(),
             live: Blocks::default(),

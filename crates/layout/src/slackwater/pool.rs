@@ -1,4 +1,5 @@
-//! The pools of Python's small objects: equal blocks behind a header, each pool one block of jemalloc's.
+//! The pools of Python's small objects: equal blocks behind a header, in a stretch of addresses of their own.
+//! A pool that holds nothing has no used blocks in its header, or was never written.
 
 /// What a reader outside has to know of a pool's header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -207,6 +207,9 @@ pub(crate) unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
 fn mapped(address: *mut c_void, size: usize) {
     match process::phase() {
         SAMPLED | EXACT => {
+            if let Some(process) = process::get() {
+                process.pieces().mapped(address as u64);
+            }
             sys::keeping_errno(|| recorder::allocation(MAPPING, address as u64, size as u64));
         }
         UNARMED => rearm(),
@@ -216,6 +219,9 @@ fn mapped(address: *mut c_void, size: usize) {
 
 fn unmapping(address: *mut c_void, size: usize) {
     if matches!(process::phase(), SAMPLED | EXACT) {
+        if let Some(process) = process::get() {
+            process.pieces().unmapped(address as u64);
+        }
         sys::keeping_errno(|| recorder::unmapped(address as u64, size as u64));
     }
 }

@@ -37,6 +37,7 @@ mod attach;
 #[cfg(not(test))]
 mod hooks;
 mod live;
+mod pieces;
 mod process;
 mod python;
 mod real;

@@ -48,8 +48,9 @@ impl Live {
     /// Takes an address out; whether it was in.
     #[inline]
     pub(crate) fn remove(self, addr: u64) -> bool {
-        let (word, shift) = self.counter(addr);
-        word.load(Relaxed) >> shift & 0xff != 0 && self.find_and_remove(addr)
+        let shift = shift(addr);
+        self.counter(addr).is_some_and(|word| word.load(Relaxed) >> shift & 0xff != 0)
+            && self.find_and_remove(addr)
     }
 
     #[cold]
@@ -72,14 +73,12 @@ impl Live {
 
     fn places_of(self, addr: u64) -> impl Iterator<Item = &'static AtomicU64> {
         let start = mixed(addr) as usize;
-        (0..STEPS).map(move |step| &self.places[start.wrapping_add(step) & (PLACES - 1)])
+        (0..STEPS).filter_map(move |step| self.places.get(start.wrapping_add(step) & (PLACES - 1)))
     }
 
     #[inline]
-    fn counter(self, addr: u64) -> (&'static AtomicU64, u32) {
-        // Blocks are multiples of 16 apart. One multiplication: this runs at every free.
-        let hash = (addr >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49;
-        (&self.filter[(hash >> 3) as usize & (FILTER_WORDS - 1)], (hash as u32 & 7) * 8)
+    fn counter(self, addr: u64) -> Option<&'static AtomicU64> {
+        self.filter.get((hash(addr) >> 3) as usize & (FILTER_WORDS - 1))
     }
 
     fn uncount(self, addr: u64) {
@@ -88,12 +87,24 @@ impl Live {
     }
 
     fn count(self, addr: u64, change: impl Fn(u8) -> Option<u8>) {
-        let (word, shift) = self.counter(addr);
+        let (Some(word), shift) = (self.counter(addr), shift(addr)) else { return };
         let _ = word.fetch_update(AcqRel, Relaxed, |counts| {
             let changed = change((counts >> shift) as u8)?;
             Some(counts & !(0xff << shift) | u64::from(changed) << shift)
         });
     }
+}
+
+/// Fifteen bits. Blocks are multiples of 16 apart. One multiplication: this runs at every free.
+#[inline]
+const fn hash(addr: u64) -> u64 {
+    (addr >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49
+}
+
+/// Of the count in its word.
+#[inline]
+const fn shift(addr: u64) -> u32 {
+    (hash(addr) as u32 & 7) * 8
 }
 
 #[cfg(test)]

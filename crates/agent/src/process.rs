@@ -23,6 +23,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 use slackwater_capture::transport::{Mode, Ring, Session};
 
 use crate::live::{self, Live};
+use crate::pieces::{self, Pieces};
 use crate::python::Python;
 use crate::table::{ENTRY_WORDS, Table};
 use crate::thread::{self, Room};
@@ -55,7 +56,8 @@ const FILTER: usize = HEAD_WORDS;
 const PLACES: usize = FILTER + live::FILTER_WORDS;
 const LOCATION_TABLE: usize = PLACES + live::PLACES;
 const STACK_TABLE: usize = LOCATION_TABLE + LOCATIONS * ENTRY_WORDS;
-const ROOMS: usize = STACK_TABLE + STACKS * ENTRY_WORDS;
+const PIECES: usize = STACK_TABLE + STACKS * ENTRY_WORDS;
+const ROOMS: usize = PIECES + pieces::WORDS;
 
 /// Words of the mapping. Nearly all are never touched.
 pub(crate) const WORDS: usize = ROOMS + thread::ROOMS * thread::ROOM_WORDS;
@@ -64,7 +66,7 @@ pub(crate) const WORDS: usize = ROOMS + thread::ROOMS * thread::ROOM_WORDS;
 #[derive(Clone, Copy)]
 pub(crate) struct Process {
     session: Session<'static>,
-    words: &'static [AtomicU64],
+    words: &'static [AtomicU64; WORDS],
     python: Result<Python, &'static str>,
     /// How often recording was begun before, in the upper bits of a key.
     serial: u32,
@@ -104,7 +106,7 @@ pub(crate) fn get() -> Option<&'static Process> {
 /// Recording begins; whether there was memory for it.
 pub(crate) fn start(
     session: Session<'static>,
-    words: &'static [AtomicU64],
+    words: &'static [AtomicU64; WORDS],
     python: Result<Python, &'static str>,
 ) -> bool {
     let serial = N_BEGUN.fetch_add(1, Relaxed);
@@ -200,7 +202,13 @@ impl Process {
     }
 
     pub(crate) fn stacks(&self) -> Table {
-        Table::new(&self.words[STACK_TABLE..ROOMS])
+        Table::new(&self.words[STACK_TABLE..PIECES])
+    }
+
+    /// The mappings that were seen to be made.
+    #[inline]
+    pub(crate) fn pieces(&self) -> Pieces {
+        Pieces::new(&self.words[PIECES..ROOMS])
     }
 
     pub(crate) fn new_location(&self) -> u32 {
@@ -230,8 +238,10 @@ impl Process {
         &self.words[at::N_ROOMS]
     }
 
-    pub(crate) fn room(&self, number: usize) -> Room {
+    /// The room of this number; `None` when there are not so many.
+    #[inline]
+    pub(crate) fn room(&self, number: usize) -> Option<Room> {
         let start = ROOMS + number * thread::ROOM_WORDS;
-        Room::new(&self.words[start..start + thread::ROOM_WORDS])
+        Room::new(self.words.get(start..start + thread::ROOM_WORDS)?)
     }
 }

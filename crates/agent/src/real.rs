@@ -15,6 +15,8 @@ use core::sync::atomic::{AtomicUsize, fence};
 #[cfg(not(test))]
 use crate::attach::definition;
 use crate::sys;
+#[cfg(test)]
+use crate::sys::next_symbol as definition;
 
 type Malloc = unsafe extern "C" fn(usize) -> *mut c_void;
 type Two = unsafe extern "C" fn(usize, usize) -> *mut c_void;
@@ -88,12 +90,12 @@ pub(crate) fn is_preloaded() -> bool {
 /// The address of a function; 0 while the loader is being asked.
 #[inline]
 fn address(function: Function) -> usize {
-    let known = ADDRESSES[function as usize].load(Relaxed);
+    let known = ADDRESSES.get(function as usize).map_or(0, |known| known.load(Relaxed));
     if known != 0 {
         return known;
     }
     find();
-    ADDRESSES[function as usize].load(Relaxed)
+    ADDRESSES.get(function as usize).map_or(0, |known| known.load(Relaxed))
 }
 
 const STORE_BYTES: usize = 32 << 10;

@@ -1,7 +1,7 @@
 //! The id of the stack that a thread is in.
 //!
 //! Stacks are a tree: one frame on top of another stack. A thread remembers its last stack frame by frame;
-//! where the new one agrees with it from the oldest frame on, its ids are known without a search.
+//! what is the same keeps its ids.
 //!
 //! Invariant: a stack is defined in the ring before it is first used, if there is room for the definition.
 
@@ -10,45 +10,58 @@ use core::sync::atomic::Ordering::Relaxed;
 use slackwater_capture::transport::{Message, Texts};
 
 use crate::process::Process;
-use crate::python::{Frames, frames};
+use crate::python::{self, Change, frames};
 use crate::recorder;
-use crate::thread::{self, Room};
+use crate::thread::{self, DEEPEST, Room};
 
 /// The stack of this thread; 0 when it is in no Python, or that cannot be told.
+#[inline]
 pub(crate) fn current(process: &Process) -> u32 {
     let Ok(python) = process.python() else { return 0 };
     let Some(thread_state) = frames::thread_state(process, python) else { return 0 };
     let Some(room) = thread::room(process) else { return 0 };
-    match frames::walk(process, python, thread_state, room.walk) {
-        Frames::None => 0,
-        Frames::All(depth) => id(process, room, depth, 0),
-        Frames::Newest(depth) => {
-            // They do not begin at a fixed place: nothing of the last walk can be reused.
-            room.depth.store(0, Relaxed);
-            let older = older_frames(process);
-            let id = id(process, room, depth, older);
-            room.depth.store(0, Relaxed);
-            id
+    match python::change(process, python, thread_state, &room) {
+        Some(Change::Above { kept, n_new }) => grow(process, &room, kept, n_new, 0),
+        Some(Change::TooDeep) => {
+            let stack = grow(process, &room, 0, DEEPEST, older_frames(process));
+            // They do not begin at a fixed place: nothing of them can be kept.
+            room.remember(0);
+            stack
         }
+        None => 0,
     }
 }
 
-fn id(process: &Process, room: Room, depth: usize, bottom: u32) -> u32 {
-    let depth = depth.min(thread::DEEPEST);
-    let known = (room.depth.load(Relaxed) as usize).min(depth);
-    let newest_last = |idx: usize| room.walk[depth - 1 - idx].load(Relaxed);
-    let n_same = (0..known).take_while(|&idx| newest_last(idx) == room.keys[idx].load(Relaxed)).count();
-    let mut stack = if n_same == 0 { bottom } else { room.stacks[n_same - 1].load(Relaxed) as u32 };
-    // While it is rewritten nobody may rely on it.
-    room.depth.store(n_same as u64, Relaxed);
-    for idx in n_same..depth {
-        let key = newest_last(idx);
-        let location = frames::location(process, room, key);
-        stack = on_top_of(process, stack, location);
-        room.keys[idx].store(key, Relaxed);
-        room.stacks[idx].store(u64::from(stack), Relaxed);
+/// The stack of `kept` levels, which stand on `bottom`, and of the first `n_new` that were found above them.
+#[inline]
+fn grow(process: &Process, room: &Room, kept: usize, n_new: usize, bottom: u32) -> u32 {
+    // While levels are rewritten nobody may rely on them.
+    room.remember(kept);
+    let mut stack = kept.checked_sub(1).map_or(bottom, |level| room.stack(level));
+    for step in 0..n_new {
+        stack = put(process, room, kept + step, n_new - 1 - step, stack);
     }
-    room.depth.store(depth as u64, Relaxed);
+    room.remember(kept + n_new);
+    stack
+}
+
+/// Puts what was found in one place on the stack below a level.
+fn put(process: &Process, room: &Room, level: usize, place: usize, below: u32) -> u32 {
+    let found = &room.found;
+    let (frame, key) = (thread::get(found.frames, place), thread::get(found.keys, place));
+    let mark = thread::get(found.marks, place) as u32;
+    let stack = match key {
+        frames::NO_CODE => below,
+        key => on_top_of(process, below, frames::location(process, room.text, key, mark)),
+    };
+    room.place_at(frame, level);
+    thread::set(room.keys, level, key);
+    thread::set(room.stacks, level, u64::from(mark) << 32 | u64::from(stack));
+    if let Ok(python) = process.python()
+        && let Some(piece) = python::first_of(&python.layout, frame)
+    {
+        thread::set(room.pieces, level, process.pieces().mark(piece));
+    }
     stack
 }
 

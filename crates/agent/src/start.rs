@@ -11,6 +11,9 @@ use slackwater_capture::transport::late::Late;
 
 use crate::{process, python, real, sys};
 
+/// Memory of our own.
+type Words = &'static [AtomicU64; sys::PRIVATE_WORDS];
+
 /// Where the shared memory is.
 const VARIABLE: &CStr = c"SLACKWATER_RECORD";
 
@@ -34,15 +37,16 @@ extern "C" fn start() {
 }
 
 /// The session in an open file, which is closed, and memory of our own to go with it.
-pub(crate) fn open(descriptor: i32) -> Result<(Session<'static>, &'static [AtomicU64]), Late> {
+pub(crate) fn open(descriptor: i32) -> Result<(Session<'static>, Words), Late> {
     let n_bytes = sys::shared_length(descriptor);
     let n_bytes = if SESSION_BYTES.contains(&n_bytes) { n_bytes } else { 0 };
     let shared = sys::map_shared(descriptor, n_bytes).ok_or(Late::NotASession)?;
     let session = Session::open(shared).map_err(|_| Late::NotASession)?;
-    Ok((session, sys::map_private(sys::PRIVATE_WORDS).ok_or(Late::NoMemory)?))
+    let words = sys::map_private(sys::PRIVATE_WORDS).and_then(|words| words.first_chunk());
+    Ok((session, words.ok_or(Late::NoMemory)?))
 }
 
 /// Records from now on; whether there was memory for it. Asks the loader.
-pub(crate) fn begin(session: Session<'static>, words: &'static [AtomicU64]) -> bool {
+pub(crate) fn begin(session: Session<'static>, words: Words) -> bool {
     process::start(session, words, python::find())
 }

@@ -20,21 +20,20 @@ const PATIENCE: usize = 200;
 /// A table in the given words: a power of two of entries.
 #[derive(Clone, Copy)]
 pub(crate) struct Table {
-    words: &'static [AtomicU64],
+    entries: &'static [[AtomicU64; ENTRY_WORDS]],
 }
 
 impl Table {
     pub(crate) fn new(words: &'static [AtomicU64]) -> Self {
-        Self { words }
+        Self { entries: words.as_chunks().0 }
     }
 
     /// The id of `key`. When it is new, or its `mark` has changed, `define` makes one.
     pub(crate) fn id(self, key: u64, mark: u32, define: impl FnOnce() -> u32) -> u32 {
-        let n_entries = self.words.len() / ENTRY_WORDS;
         let start = mixed(key) as usize;
         for step in 0..STEPS {
-            let first = (start.wrapping_add(step) & (n_entries - 1)) * ENTRY_WORDS;
-            let (place, value) = (&self.words[first], &self.words[first + 1]);
+            let idx = start.wrapping_add(step) & self.entries.len().wrapping_sub(1);
+            let Some([place, value]) = self.entries.get(idx) else { return 0 };
             let mut present = place.load(Relaxed);
             if present == 0 {
                 match place.compare_exchange(0, key, Relaxed, Relaxed) {

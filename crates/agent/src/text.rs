@@ -9,11 +9,8 @@ use slackwater_capture::transport::Slot;
 pub(crate) fn packed(text: &[u8], slot_idx: u64) -> Slot {
     core::array::from_fn(|word_idx| {
         let start = slot_idx as usize * 24 + word_idx * 8;
-        let mut bytes = [0; 8];
-        let part = text.get(start..).unwrap_or_default();
-        let n_bytes = part.len().min(8);
-        bytes[..n_bytes].copy_from_slice(&part[..n_bytes]);
-        u64::from_le_bytes(bytes)
+        let bytes = text.iter().skip(start).take(8);
+        bytes.rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
     })
 }
 
@@ -49,7 +46,7 @@ impl Packer {
             return;
         }
         for &byte in text.as_bytes() {
-            let word = &self.words[self.n_bytes / 8];
+            let Some(word) = self.words.get(self.n_bytes / 8) else { return };
             let shift = self.n_bytes % 8 * 8;
             let kept = if shift == 0 { 0 } else { word.load(Relaxed) & ((1 << shift) - 1) };
             word.store(kept | u64::from(byte) << shift, Relaxed);

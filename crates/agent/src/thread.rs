@@ -1,7 +1,7 @@
 //! Room for the stack of one thread, given out at its first sample and taken back when it is gone.
 //!
 //! ```text
-//! room   owner  depth  |  keys of this walk  |  keys of the last one  |  its stacks  |  text
+//! room   owner  depth  |  found  |  frames  keys  stacks  pieces  |  levels  |  text
 //! ```
 //!
 //! Invariant: only its owner writes a room. A signal's handler that comes in between may leave a wrong
@@ -21,40 +21,133 @@ pub(crate) const DEEPEST: usize = 2048;
 pub(crate) const ROOMS: usize = 1024;
 /// Words for two texts.
 const TEXT_WORDS: usize = 2 * TEXT_BYTES_MAX / 8 + 2;
+/// Words for finding a frame's level.
+const LEVELS: usize = 1024;
 /// Words of a room, in whole pages, so that threads do not share any.
-pub(crate) const ROOM_WORDS: usize = (2 + 3 * DEEPEST + TEXT_WORDS).next_multiple_of(512);
+pub(crate) const ROOM_WORDS: usize = (2 + 7 * DEEPEST + LEVELS + TEXT_WORDS).next_multiple_of(512);
+
+/// One word for each level of a stack.
+pub(crate) type Words = &'static [AtomicU64; DEEPEST];
+
+/// Frames that a walk finds, newest first.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    /// Where they lie.
+    pub(crate) frames: Words,
+    /// Where in which code they are.
+    pub(crate) keys: Words,
+    /// The marks of the code.
+    pub(crate) marks: Words,
+}
 
 /// The room of one thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Room {
     owner: &'static AtomicU64,
-    /// Frames of the last walk.
-    pub(crate) depth: &'static AtomicU64,
-    /// What this walk finds, newest frame first.
-    pub(crate) walk: &'static [AtomicU64],
-    /// What the last walk found, oldest frame first.
-    pub(crate) keys: &'static [AtomicU64],
-    /// The stacks that end there.
-    pub(crate) stacks: &'static [AtomicU64],
+    depth: &'static AtomicU64,
+    /// What this walk finds.
+    pub(crate) found: Found,
+    /// The address of each frame of the last stack, oldest first, as in all that follow.
+    pub(crate) frames: Words,
+    /// Where in which code it was.
+    pub(crate) keys: Words,
+    /// The stack that ends there, and above it the mark of the code.
+    pub(crate) stacks: Words,
+    /// The mark of the piece that the frame is the first of.
+    pub(crate) pieces: Words,
+    /// At a hash of a frame's address: its level, perhaps.
+    levels: &'static [AtomicU64; LEVELS],
     /// For names.
     pub(crate) text: &'static [AtomicU64],
 }
 
+impl Found {
+    fn new(words: &'static [AtomicU64]) -> Option<(Self, &'static [AtomicU64])> {
+        let (frames, words) = words.split_first_chunk()?;
+        let (keys, words) = words.split_first_chunk()?;
+        let (marks, words) = words.split_first_chunk()?;
+        Some((Self { frames, keys, marks }, words))
+    }
+}
+
 impl Room {
-    pub(crate) fn new(words: &'static [AtomicU64]) -> Self {
-        let (head, rest) = words.split_at(2);
-        let (walk, rest) = rest.split_at(DEEPEST);
-        let (keys, rest) = rest.split_at(DEEPEST);
-        let (stacks, text) = rest.split_at(DEEPEST);
-        Self { owner: &head[0], depth: &head[1], walk, keys, stacks, text }
+    /// `None` when the words are too few.
+    pub(crate) fn new(words: &'static [AtomicU64]) -> Option<Self> {
+        let ([owner, depth], words) = words.split_first_chunk()?;
+        let (found, words) = Found::new(words)?;
+        let (frames, words) = words.split_first_chunk()?;
+        let (keys, words) = words.split_first_chunk()?;
+        let (stacks, words) = words.split_first_chunk()?;
+        let (pieces, words) = words.split_first_chunk()?;
+        let (levels, text) = words.split_first_chunk()?;
+        Some(Self { owner, depth, found, frames, keys, stacks, pieces, levels, text })
+    }
+
+    /// Levels of the last stack that are remembered.
+    #[inline]
+    pub(crate) fn depth(&self) -> usize {
+        (self.depth.load(Relaxed) as usize).min(DEEPEST)
+    }
+
+    /// Only so many are remembered.
+    #[inline]
+    pub(crate) fn remember(&self, depth: usize) {
+        self.depth.store(depth as u64, Relaxed);
+    }
+
+    /// The mark of the code at a level.
+    #[inline]
+    pub(crate) fn mark(&self, level: usize) -> u32 {
+        (get(self.stacks, level) >> 32) as u32
+    }
+
+    /// The stack whose newest frame is at a level.
+    #[inline]
+    pub(crate) fn stack(&self, level: usize) -> u32 {
+        get(self.stacks, level) as u32
+    }
+
+    /// Where a frame of this address was, if that is remembered and below `limit`.
+    #[inline]
+    pub(crate) fn level_of(&self, frame: u64, limit: usize) -> Option<usize> {
+        let level = self.levels.get(Self::place(frame))?.load(Relaxed) as usize;
+        (level < limit && get(self.frames, level) == frame).then_some(level)
+    }
+
+    /// The frame of this address is at this level.
+    #[inline]
+    pub(crate) fn place_at(&self, frame: u64, level: usize) {
+        set(self.frames, level, frame);
+        if let Some(place) = self.levels.get(Self::place(frame)) {
+            place.store(level as u64, Relaxed);
+        }
+    }
+
+    #[inline]
+    fn place(frame: u64) -> usize {
+        (frame >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_shr(54) as usize & (LEVELS - 1)
     }
 
     fn claim(&self, from: u64, tid: u32) -> bool {
         let claimed = self.owner.compare_exchange(from, u64::from(tid), AcqRel, Relaxed).is_ok();
         if claimed {
-            self.depth.store(0, Relaxed);
+            self.remember(0);
         }
         claimed
+    }
+}
+
+/// A word, 0 where there is none.
+#[inline]
+pub(crate) fn get(words: Words, idx: usize) -> u64 {
+    words.get(idx).map_or(0, |word| word.load(Relaxed))
+}
+
+/// Sets a word, where there is one.
+#[inline]
+pub(crate) fn set(words: Words, idx: usize, value: u64) {
+    if let Some(word) = words.get(idx) {
+        word.store(value, Relaxed);
     }
 }
 
@@ -77,26 +170,26 @@ fn fill_in(process: &Process, thread: &ThreadLocal) {
 }
 
 /// This thread's room; `None` when there are more threads than rooms.
+#[inline]
 pub(crate) fn room(process: &Process) -> Option<Room> {
     let thread = this(process);
     let number = thread.room.load(Relaxed) as usize;
     if number != 0 {
-        return Some(process.room((number - 1).min(ROOMS - 1)));
+        return process.room(number - 1);
     }
-    find_room(process, thread.tid.load(Relaxed)).map(|number| {
-        thread.room.store(number as u32 + 1, Relaxed);
-        process.room(number)
-    })
+    let number = find_room(process, thread.tid.load(Relaxed))?;
+    thread.room.store(number as u32 + 1, Relaxed);
+    process.room(number)
 }
 
 /// A room of a thread that is gone, or a new one.
 #[cold]
 fn find_room(process: &Process, tid: u32) -> Option<usize> {
     let n_used = (process.n_rooms().load(Relaxed) as usize).min(ROOMS);
-    let left = |number: &usize| {
-        let room = process.room(*number);
-        let owner = room.owner.load(Relaxed);
-        (owner == u64::from(tid) || !sys::is_thread(owner as u32)) && room.claim(owner, tid)
+    let claim = |number: usize, from: u64| process.room(number).is_some_and(|room| room.claim(from, tid));
+    let left = |&number: &usize| {
+        let owner = process.room(number).map_or(0, |room| room.owner.load(Relaxed));
+        (owner == u64::from(tid) || !sys::is_thread(owner as u32)) && claim(number, owner)
     };
     // Looking for one that is left costs a system call each: not for the first few threads.
     if n_used >= 8
@@ -110,7 +203,7 @@ fn find_room(process: &Process, tid: u32) -> Option<usize> {
             process.n_rooms().store(ROOMS as u64, Relaxed);
             return None;
         }
-        if process.room(number).claim(0, tid) {
+        if claim(number, 0) {
             return Some(number);
         }
     }

@@ -27,6 +27,9 @@ fn it_stands_in_front_of_the_malloc_and_mmap_families_and_of_nothing_else() {
         "pvalloc",
         "realloc",
         "reallocarray",
+        "slackwater_agent_attach",
+        "slackwater_agent_detach",
+        "slackwater_agent_report",
         "valloc",
     ];
     assert_eq!(library().exports().unwrap(), expected);
@@ -38,7 +41,7 @@ fn it_stands_in_front_of_the_malloc_and_mmap_families_and_of_nothing_else() {
 fn fault_16_no_lock_and_no_malloc_can_be_reached() {
     let expected = [
         "__errno_location",
-        "abort",
+        "bcmp",
         "clock_gettime",
         "dlsym",
         "memcpy",
@@ -49,6 +52,21 @@ fn fault_16_no_lock_and_no_malloc_can_be_reached() {
         "syscall",
     ];
     assert_eq!(library().imports().unwrap(), expected);
+}
+
+/// The compiler leaves out what nothing can reach: of the machinery of panics nothing is left, so no check
+/// that could fail is either, in a hook or elsewhere.
+#[test]
+fn fault_21_no_panic_can_be_reached() {
+    let library = library();
+    let symbols = library.told_by("nm", &["--demangle"]).unwrap();
+    assert!(symbols.contains("slackwater_agent::recorder::"), "the names of functions are not there");
+    let machinery = ["panic", "begin_unwind", "unwrap_failed", "expect_failed", "index_fail", "slice_error"];
+    let found: Vec<_> =
+        symbols.lines().filter(|line| machinery.iter().any(|part| line.contains(part))).collect();
+    assert_eq!(found, [""; 0]);
+    let code = library.told_by("objdump", &["-d", "--no-show-raw-insn"]).unwrap();
+    assert!(!code.contains("\tud2"), "it can end the process by an invalid instruction");
 }
 
 #[test]

@@ -4,39 +4,77 @@
 //! string is `?`.
 #![allow(unsafe_code)] // reading a code object of a running frame
 
+use core::sync::atomic::AtomicU64;
+
 use slackwater_capture::transport::{Message, TEXT_BYTES_MAX, Texts};
 use slackwater_layout::cpython::FrameLayout;
 
 use super::Python;
-use super::frames::NO_PLACE;
+use super::frames::{NO_PLACE, Reader, Unlike};
 use crate::process::Process;
 use crate::recorder;
 use crate::sys;
 use crate::text::Packer;
-use crate::thread::Room;
 
 /// Longest table of lines that is read.
 const LINES_BYTES_MAX: u64 = 1 << 20;
 
-/// Tells one code object from another that came to lie at its address.
-#[inline]
-pub(super) fn mark(layout: &FrameLayout, code: u64) -> u32 {
-    // SAFETY: the code of a running frame, which holds a reference to it; all fields lie within it.
-    let read = |offset: u64| unsafe { sys::read_u64(code + offset) };
-    let mixed = read(layout.code_name)
-        .wrapping_mul(3)
-        .wrapping_add(read(layout.code_file))
-        .wrapping_mul(5)
-        .wrapping_add(read(layout.code_lines))
-        .wrapping_add(read(layout.code_first_line & !7));
-    (mixed ^ mixed >> 32) as u32
+/// Tells one code object from another that comes to lie at its address.
+pub(super) struct Mark<'l, R> {
+    pub(super) layout: &'l FrameLayout,
+    pub(super) reader: R,
+}
+
+impl<R: Reader> Mark<'_, R> {
+    /// The mark of the code of a running frame, which holds a reference to it.
+    #[inline]
+    pub(super) fn of(&self, code: u64) -> Result<u32, Unlike> {
+        let layout = self.layout;
+        if let Some(version) = layout.code_version {
+            let word = self.reader.read(code + (version & !7))?;
+            let version = (word >> ((version & 7) * 8)) as u32;
+            // When CPython runs out of numbers, it is 0 for all.
+            if version != 0 {
+                return Ok(version);
+            }
+        }
+        let name = self.reader.read(code + layout.code_name)?;
+        let file = self.reader.read(code + layout.code_file)?;
+        let lines = self.reader.read(code + layout.code_lines)?;
+        let first_line = self.reader.read(code + (layout.code_first_line & !7))?;
+        // Strings may come to lie where others lay, too.
+        let words = [name, file, lines, first_line, self.end_of_string(name)?, self.end_of_string(file)?];
+        let mixed = words
+            .iter()
+            .fold(0_u64, |mixed, word| (mixed.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Ok((mixed ^ mixed >> 32) as u32)
+    }
+
+    /// The length of a string, and its last characters if it is ASCII.
+    #[inline]
+    fn end_of_string(&self, string: u64) -> Result<u64, Unlike> {
+        let n_characters = self.reader.read(string + FrameLayout::STRING_LENGTH)?;
+        let state = self.reader.read(string + FrameLayout::STRING_STATE)? as u32;
+        if !(is_compact(state) && is_ascii(state)) {
+            return Ok(n_characters);
+        }
+        let last = n_characters.saturating_sub(1) & !7;
+        Ok(self.reader.read(string + self.layout.ascii_bytes + last)?.wrapping_add(n_characters << 56))
+    }
 }
 
 /// Sends the definition of a line of code.
 #[cold]
-pub(super) fn define(process: &Process, python: &Python, room: Room, id: u32, code: u64, place: u64) {
+pub(super) fn define(
+    process: &Process,
+    python: &Python,
+    text: &'static [AtomicU64],
+    id: u32,
+    code: u64,
+    place: u64,
+) {
     let layout = &python.layout;
-    let mut text = Packer::new(room.text);
+    let mut text = Packer::new(text);
     text.allow(TEXT_BYTES_MAX);
     write(layout, code + layout.code_name, &mut text);
     let first_bytes = text.n_bytes();
@@ -72,11 +110,12 @@ fn write_string(layout: &FrameLayout, place: u64, text: &mut Packer) -> Option<(
     let string = sys::read_u64_carefully(place)?;
     let n_characters = sys::read_u64_carefully(string + FrameLayout::STRING_LENGTH)?;
     let state = read_u32(string + FrameLayout::STRING_STATE)?;
-    let (character_bytes, is_compact, is_ascii) = (state >> 2 & 7, state >> 5 & 1 != 0, state >> 6 & 1 != 0);
-    if !is_compact || !matches!(character_bytes, 1 | 2 | 4) {
+    let character_bytes = state >> 2 & 7;
+    if !is_compact(state) || !matches!(character_bytes, 1 | 2 | 4) {
         return None;
     }
-    let mut bytes = Bytes::new(string + if is_ascii { layout.ascii_bytes } else { layout.compact_bytes });
+    let mut bytes =
+        Bytes::new(string + if is_ascii(state) { layout.ascii_bytes } else { layout.compact_bytes });
     for idx in 0..n_characters.min(TEXT_BYTES_MAX as u64) {
         let mut code = 0;
         for byte in 0..u64::from(character_bytes) {
@@ -85,6 +124,15 @@ fn write_string(layout: &FrameLayout, place: u64, text: &mut Packer) -> Option<(
         text.push(code);
     }
     Some(())
+}
+
+/// The characters lie behind the string's own fields.
+const fn is_compact(state: u32) -> bool {
+    state >> 5 & 1 != 0
+}
+
+const fn is_ascii(state: u32) -> bool {
+    state >> 6 & 1 != 0
 }
 
 fn read_u32(addr: u64) -> Option<u32> {

@@ -1,11 +1,11 @@
-//! The frames of the calling thread, read from CPython's own chain.
+//! The frames of the calling thread, one by one, read from CPython's own chain.
 //!
 //! A thread reads only its own frames, and CPython keeps them linked and alive while it runs: also inside
 //! an allocation, also in generators, also after a greenlet has switched. So nothing changes under the
 //! reader. The first walks of each process do not rely on that: they probe each address before they read
 //! it, and require every frame's code to be a code object. One that is not ends the reading of stacks.
 //!
-//! Invariant: bounded by the room for keys; no call into Python.
+//! Invariant: no call into Python.
 #![allow(unsafe_code)] // reading the interpreter's frames
 
 use core::sync::atomic::AtomicU64;
@@ -13,29 +13,21 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use slackwater_layout::cpython::{CurrentFrame, FrameLayout, Instruction};
 
-use super::{Python, REFUSED, code};
+use super::code::{self, Mark};
+use super::{Python, REFUSED};
 use crate::process::Process;
 use crate::recorder;
 use crate::sys;
-use crate::thread::Room;
 
 /// Frames that are probed before they are believed, per process.
-const PROBED_FRAMES: u64 = 1000;
+pub(super) const PROBED_FRAMES: u64 = 1000;
 
 /// Bits of a key for the place in the code, which is counted in instructions of two bytes.
 const PLACE_BITS: u32 = 20;
 /// No instruction of the code yet, or one that is too far.
 pub(super) const NO_PLACE: u64 = (1 << PLACE_BITS) - 1;
-
-/// What a walk found.
-pub(crate) enum Frames {
-    /// No Python frame.
-    None,
-    /// All of them: so many.
-    All(usize),
-    /// So many of the newest ones; there are more.
-    Newest(usize),
-}
+/// The key of a frame without code, which stacks leave out.
+pub(crate) const NO_CODE: u64 = 0;
 
 /// A key: the address of a code object and the place in it.
 pub(super) const fn key(code: u64, place: u64) -> u64 {
@@ -45,6 +37,123 @@ pub(super) const fn key(code: u64, place: u64) -> u64 {
 /// The code object and the place of a key.
 pub(super) const fn parts(key: u64) -> (u64, u64) {
     (key >> PLACE_BITS << 3, key & NO_PLACE)
+}
+
+/// Something that was read is not what it should be: the layout does not hold.
+pub(super) struct Unlike;
+
+/// Reads the interpreter's memory.
+pub(super) trait Reader: Copy {
+    /// Eight bytes; `addr` is a multiple of 8.
+    fn read(self, addr: u64) -> Result<u64, Unlike>;
+
+    /// Whether a frame's code is a code object.
+    fn is_code(self, code: u64) -> bool;
+}
+
+/// Believes that the chain is where it should be.
+#[derive(Clone, Copy)]
+pub(super) struct Trusting;
+
+impl Reader for Trusting {
+    #[inline(always)]
+    fn read(self, addr: u64) -> Result<u64, Unlike> {
+        // SAFETY: a thousand frames were where they should be; the chain is this thread's own.
+        Ok(unsafe { sys::read_u64(addr) })
+    }
+
+    #[inline(always)]
+    fn is_code(self, _: u64) -> bool {
+        true
+    }
+}
+
+/// Believes nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Probing {
+    /// Address of the type of code objects.
+    pub(super) code_type: u64,
+}
+
+impl Reader for Probing {
+    fn read(self, addr: u64) -> Result<u64, Unlike> {
+        sys::read_u64_carefully(addr).ok_or(Unlike)
+    }
+
+    fn is_code(self, code: u64) -> bool {
+        self.read(code + 8).is_ok_and(|its_type| its_type == self.code_type)
+    }
+}
+
+/// What a frame says.
+pub(super) struct Frame {
+    /// Where in which code it is.
+    pub(super) key: u64,
+    /// Which code that is.
+    pub(super) mark: u32,
+    /// The caller's frame, 0 if there is none.
+    pub(super) previous: u64,
+}
+
+/// Reads frames one after the other; neighbours often run the same code.
+pub(super) struct Frames<'l, R> {
+    pub(super) layout: &'l FrameLayout,
+    pub(super) reader: R,
+    marked: (u64, u32),
+}
+
+impl<'l, R: Reader> Frames<'l, R> {
+    pub(super) fn new(layout: &'l FrameLayout, reader: R) -> Self {
+        Self { layout, reader, marked: (0, 0) }
+    }
+
+    /// The newest frame, 0 if there is none.
+    #[inline]
+    pub(super) fn newest(&self, thread_state: u64) -> Result<u64, Unlike> {
+        match self.layout.current {
+            CurrentFrame::Direct(offset) => self.reader.read(thread_state + offset),
+            CurrentFrame::Through { record, frame } => match self.reader.read(thread_state + record)? {
+                0 => Ok(0),
+                record => self.reader.read(record + frame),
+            },
+        }
+    }
+
+    /// All that a frame says.
+    #[inline]
+    pub(super) fn read(&mut self, frame: u64) -> Result<Frame, Unlike> {
+        let previous = self.reader.read(frame + self.layout.frame_previous)?;
+        if let Some(offset) = self.layout.frame_owner {
+            let word = self.reader.read(frame + (offset & !7))?;
+            if (word >> ((offset & 7) * 8)) as u8 == FrameLayout::OWNED_BY_C_STACK {
+                return Ok(Frame { key: NO_CODE, mark: 0, previous });
+            }
+        }
+        let code = self.reader.read(frame + self.layout.frame_code)?;
+        let place = match self.layout.instruction {
+            Instruction::Index { offset, unit_bytes } => {
+                let word = self.reader.read(frame + (offset & !7))?;
+                let index = (word >> ((offset & 7) * 8)) as i32;
+                u64::try_from(index).map_or(NO_PLACE, |index| index * u64::from(unit_bytes) / 2)
+            }
+            Instruction::Pointer { offset, code_start } => {
+                self.reader.read(frame + offset)?.wrapping_sub(code + code_start) / 2
+            }
+        };
+        Ok(Frame { key: key(code, place.min(NO_PLACE)), mark: self.mark(code)?, previous })
+    }
+
+    #[inline]
+    fn mark(&mut self, code: u64) -> Result<u32, Unlike> {
+        if self.marked.0 != code {
+            if !self.reader.is_code(code) {
+                return Err(Unlike);
+            }
+            let mark = Mark { layout: self.layout, reader: self.reader };
+            self.marked = (code, mark.of(code)?);
+        }
+        Ok(self.marked.1)
+    }
 }
 
 /// This thread's state, if it has one.
@@ -78,93 +187,13 @@ pub(crate) fn thread_state(process: &Process, python: &Python) -> Option<u64> {
     Some(thread_state)
 }
 
-/// Writes the key of each frame to `keys`, the newest one first.
-pub(crate) fn walk(process: &Process, python: &Python, thread_state: u64, keys: &[AtomicU64]) -> Frames {
-    let n_probed = process.python_state().load(Relaxed);
-    let found = if n_probed < PROBED_FRAMES {
-        let found = chain(&python.layout, thread_state, keys, sys::read_u64_carefully, |code| {
-            sys::read_u64_carefully(code + 8) == Some(python.code_type)
-        });
-        let n_more = match found {
-            Ok(Frames::All(depth) | Frames::Newest(depth)) => depth as u64,
-            _ => 0,
-        };
-        process.python_state().fetch_add(n_more, Relaxed);
-        found
-    } else {
-        // SAFETY: a thousand frames were where they should be; the chain is this thread's own.
-        chain(&python.layout, thread_state, keys, |addr| Some(unsafe { sys::read_u64(addr) }), |_| true)
-    };
-    found.unwrap_or_else(|()| {
-        recorder::refuse_stacks(process, "a frame of this CPython does not look as its release's do");
-        Frames::None
-    })
-}
-
-#[inline]
-fn chain(
-    layout: &FrameLayout,
-    thread_state: u64,
-    keys: &[AtomicU64],
-    read: impl Fn(u64) -> Option<u64>,
-    is_code: impl Fn(u64) -> bool,
-) -> Result<Frames, ()> {
-    let read = |addr: u64| read(addr).ok_or(());
-    let mut frame = match layout.current {
-        CurrentFrame::Direct(offset) => read(thread_state + offset)?,
-        CurrentFrame::Through { record, frame } => match read(thread_state + record)? {
-            0 => 0,
-            record => read(record + frame)?,
-        },
-    };
-    let mut depth = 0;
-    // Frames without code are left out, so they need a bound of their own.
-    for _ in 0..keys.len() * 2 {
-        if frame == 0 {
-            return Ok(if depth == 0 { Frames::None } else { Frames::All(depth) });
-        }
-        let without_code = match layout.frame_owner {
-            Some(offset) => {
-                let word = read(frame + (offset & !7))?;
-                (word >> ((offset & 7) * 8)) as u8 == FrameLayout::OWNED_BY_C_STACK
-            }
-            None => false,
-        };
-        if !without_code {
-            if depth == keys.len() {
-                return Ok(Frames::Newest(depth));
-            }
-            let code = read(frame + layout.frame_code)?;
-            if !is_code(code) {
-                return Err(());
-            }
-            let place = match layout.instruction {
-                Instruction::Index { offset, unit_bytes } => {
-                    let word = read(frame + (offset & !7))?;
-                    let index = (word >> ((offset & 7) * 8)) as i32;
-                    u64::try_from(index).map_or(NO_PLACE, |index| index * u64::from(unit_bytes) / 2)
-                }
-                Instruction::Pointer { offset, code_start } => {
-                    read(frame + offset)?.wrapping_sub(code + code_start) / 2
-                }
-            };
-            keys[depth].store(key(code, place.min(NO_PLACE)), Relaxed);
-            depth += 1;
-        }
-        frame = read(frame + layout.frame_previous)?;
-    }
-    Ok(Frames::Newest(depth))
-}
-
 /// The id of the line of code that a key means.
-pub(crate) fn location(process: &Process, room: Room, key: u64) -> u32 {
+pub(crate) fn location(process: &Process, text: &'static [AtomicU64], key: u64, mark: u32) -> u32 {
     let Ok(python) = process.python() else { return 0 };
     let (code, place) = parts(key);
-    // The same address may be another code object by now.
-    let mark = code::mark(&python.layout, code);
     process.locations().id(key, mark, || {
         let id = process.new_location();
-        code::define(process, python, room, id, code, place);
+        code::define(process, python, text, id, code, place);
         id
     })
 }

@@ -3,10 +3,11 @@
 //! Invariant: no layout is guessed. What is not known is refused by name, and so is a known release that
 //! does not look as it should when its first stacks are read.
 
-pub(crate) mod code;
+mod code;
 pub(crate) mod frames;
+mod walk;
 
-pub(crate) use frames::Frames;
+pub(crate) use walk::{Change, change, first_of};
 
 use core::str::FromStr;
 
@@ -61,5 +62,5 @@ fn version() -> Option<PythonVersion> {
     }
     let text = sys::python_version()?;
     let end = text.iter().position(|&byte| byte == b' ').unwrap_or(text.len());
-    PythonVersion::from_str(core::str::from_utf8(&text[..end]).ok()?).ok()
+    PythonVersion::from_str(core::str::from_utf8(text.get(..end)?).ok()?).ok()
 }

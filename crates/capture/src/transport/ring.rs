@@ -6,13 +6,18 @@
 //!
 //! ```text
 //! head   counts slots that were reserved     tail   counts slots that were drained
+//! seen   a former tail, beside the head: writers look at the tail only when this one leaves no room
 //! ```
 //!
-//! Invariants: head - tail is at most the number of slots; the first word of every slot outside of
-//! tail..head is 0, because the collector clears what it has read before it moves the tail.
+//! Invariants: head - tail is at most the number of slots; seen is at most tail; the first word of every
+//! slot outside of tail..head is 0, because the collector clears what it has read before it moves the tail.
+//! Nothing in a writer's part can panic.
 
+#[cfg(not(all(loom, test)))]
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+#[cfg(all(loom, test))]
+use loom::sync::atomic::AtomicU64;
 
 /// Words of a slot.
 pub const SLOT_WORDS: usize = 3;
@@ -24,6 +29,7 @@ const PARENT: usize = 1;
 const LOST: usize = 2;
 const DEGRADED: usize = 3;
 const HEAD: usize = 16;
+const SEEN: usize = 17;
 const TAIL: usize = 32;
 
 /// The three words of a slot.
@@ -47,8 +53,8 @@ pub enum Drained {
 /// One ring in shared memory. The number of slots is a power of two.
 #[derive(Clone, Copy, Debug)]
 pub struct Ring<'m> {
-    header: &'m [AtomicU64],
-    slots: &'m [AtomicU64],
+    header: &'m [AtomicU64; HEADER_WORDS],
+    slots: &'m [[AtomicU64; SLOT_WORDS]],
 }
 
 impl<'m> Ring<'m> {
@@ -59,14 +65,14 @@ impl<'m> Ring<'m> {
 
     /// The ring in these words; `None` when they are too few, or no power of two.
     pub fn new(words: &'m [AtomicU64]) -> Option<Self> {
-        let (header, slots) = words.split_at_checked(HEADER_WORDS)?;
-        let n_slots = slots.len() / SLOT_WORDS;
-        n_slots.is_power_of_two().then_some(Self { header, slots })
+        let (header, slots) = words.split_first_chunk()?;
+        let (slots, _) = slots.as_chunks();
+        slots.len().is_power_of_two().then_some(Self { header, slots })
     }
 
     /// Slots that it has.
     pub const fn n_slots(&self) -> u64 {
-        (self.slots.len() / SLOT_WORDS) as u64
+        self.slots.len() as u64
     }
 
     /// Takes the ring for a process, unless somebody has it.
@@ -92,7 +98,7 @@ impl<'m> Ring<'m> {
     /// Gives the ring back. For the collector, when its owner is gone and it is drained to its end: then
     /// every slot is clear, and those that were never used stay without memory.
     pub fn release(&self) {
-        for word in &self.header[1..] {
+        for word in self.header.iter().skip(1) {
             word.store(0, Relaxed);
         }
         self.header[OWNER].store(0, Release);
@@ -153,17 +159,18 @@ impl<'m> Ring<'m> {
     #[inline]
     fn reserve(&self, n_slots: u64) -> Result<u64, Full> {
         let mut head = self.header[HEAD].load(Relaxed);
+        // Acquire: the slots are clear up to this tail, for us too if another writer has seen it.
+        let mut tail = self.header[SEEN].load(Acquire);
         loop {
-            // Acquire: the slots are clear up to this tail.
-            let tail = self.header[TAIL].load(Acquire);
-            let used = head.wrapping_sub(tail);
-            // A tail from after `head` was read makes `used` huge; the exchange below would fail then.
-            if used.wrapping_add(n_slots) > self.n_slots() {
-                let now = self.header[HEAD].load(Relaxed);
-                if now == head {
+            // A tail from after `head` was read makes this huge; the exchange below would fail then.
+            if head.wrapping_sub(tail).wrapping_add(n_slots) > self.n_slots() {
+                let former = (head, tail);
+                tail = self.header[TAIL].load(Acquire);
+                self.header[SEEN].store(tail, Release);
+                head = self.header[HEAD].load(Relaxed);
+                if (head, tail) == former {
                     return Err(Full);
                 }
-                head = now;
                 continue;
             }
             match self.header[HEAD].compare_exchange_weak(head, head.wrapping_add(n_slots), Relaxed, Relaxed)
@@ -176,17 +183,27 @@ impl<'m> Ring<'m> {
 
     #[inline]
     fn write(&self, at: u64, slot: Slot) {
-        let words = self.at(at);
-        words[1].store(slot[1], Relaxed);
-        words[2].store(slot[2], Relaxed);
+        let Some([first, second, third]) = self.at(at) else { return };
+        second.store(slot[1], Relaxed);
+        third.store(slot[2], Relaxed);
         // Release: whoever sees this word sees the others, and those of the slots written before.
-        words[0].store(slot[0], Release);
+        first.store(slot[0], Release);
     }
 
+    /// The slot of this number. There always is one: a power of two is not 0.
     #[inline]
-    fn at(&self, at: u64) -> &'m [AtomicU64] {
-        let first = (at & (self.n_slots() - 1)) as usize * SLOT_WORDS;
-        &self.slots[first..first + SLOT_WORDS]
+    fn at(&self, at: u64) -> Option<&'m [AtomicU64; SLOT_WORDS]> {
+        self.slots.get(at as usize & self.slots.len().wrapping_sub(1))
+    }
+
+    fn read(&self, at: u64) -> Slot {
+        self.at(at).map_or([0; SLOT_WORDS], |words| words.each_ref().map(|word| word.load(Relaxed)))
+    }
+
+    fn clear(&self, at: u64) {
+        if let Some([first, ..]) = self.at(at) {
+            first.store(0, Relaxed);
+        }
     }
 
     /// Drains up to `most` slots into `each`, message by message: `more` of each message says how many
@@ -206,22 +223,16 @@ impl<'m> Ring<'m> {
         let limit = tail.wrapping_add(ready);
         let mut stopped = if ready > most { Drained::Enough } else { Drained::Empty };
         while end.wrapping_sub(tail) as i64 > 0 {
-            let words = self.at(tail);
-            let first = words[0].load(Acquire);
+            let first = self.at(tail).map_or(0, |words| words[0].load(Acquire));
             if first == 0 {
                 stopped = Drained::Unfinished;
                 break;
             }
-            let slot = [first, words[1].load(Relaxed), words[2].load(Relaxed)];
+            let [_, second, third] = self.read(tail);
+            let slot = [first, second, third];
             let n_more = more(&slot).min(limit.wrapping_sub(tail) - 1);
-            let mut rest = (1..=n_more).map(|idx| {
-                let words = self.at(tail.wrapping_add(idx));
-                [words[0].load(Relaxed), words[1].load(Relaxed), words[2].load(Relaxed)]
-            });
-            each(&slot, &mut rest);
-            for idx in 0..=n_more {
-                self.at(tail.wrapping_add(idx))[0].store(0, Relaxed);
-            }
+            each(&slot, &mut (1..=n_more).map(|idx| self.read(tail.wrapping_add(idx))));
+            (0..=n_more).for_each(|idx| self.clear(tail.wrapping_add(idx)));
             tail = tail.wrapping_add(1 + n_more);
             if tail & 63 == 0 {
                 self.header[TAIL].store(tail, Release);
@@ -242,7 +253,7 @@ impl<'m> Ring<'m> {
     pub fn skip(&self) {
         let tail = self.header[TAIL].load(Relaxed);
         if self.header[HEAD].load(Relaxed) != tail {
-            self.at(tail)[0].store(0, Relaxed);
+            self.clear(tail);
             self.header[TAIL].store(tail.wrapping_add(1), Release);
         }
     }

@@ -66,6 +66,8 @@ pub struct NotASession;
 #[derive(Clone, Copy, Debug)]
 pub struct Session<'m> {
     words: &'m [AtomicU64],
+    header: &'m [AtomicU64; HEADER],
+    rings: &'m [AtomicU64],
     settings: Settings,
 }
 
@@ -80,7 +82,7 @@ impl<'m> Session<'m> {
     /// # Errors
     /// When there are too few words, or the settings are out of bounds.
     pub fn create(words: &'m [AtomicU64], settings: &Settings) -> Result<Self, NotASession> {
-        let header = words.get(..HEADER).ok_or(NotASession)?;
+        let (header, _) = words.split_first_chunk::<HEADER>().ok_or(NotASession)?;
         header[AT_STATE].store(1, Relaxed);
         let mode = match settings.mode {
             Mode::Sampled => 1,
@@ -100,12 +102,12 @@ impl<'m> Session<'m> {
     /// # Errors
     /// When they are none, or more is claimed than they hold.
     pub fn open(words: &'m [AtomicU64]) -> Result<Self, NotASession> {
-        let header = words.get(..HEADER).ok_or(NotASession)?;
+        let (header, rings) = words.split_first_chunk::<HEADER>().ok_or(NotASession)?;
         if header[AT_COOKIE].load(Acquire) != COOKIE {
             return Err(NotASession);
         }
         let bounded = |at: usize, most: u64| {
-            let value = header[at].load(Relaxed);
+            let value = header.get(at).map_or(0, |word| word.load(Relaxed));
             if (1..=most).contains(&value) { Ok(value as usize) } else { Err(NotASession) }
         };
         let settings = Settings {
@@ -120,7 +122,7 @@ impl<'m> Session<'m> {
             n_slots: bounded(AT_N_SLOTS, SLOTS_MAX)?,
         };
         let sound = settings.n_slots.is_power_of_two() && words.len() >= Self::words(&settings);
-        if sound { Ok(Self { words, settings }) } else { Err(NotASession) }
+        if sound { Ok(Self { words, header, rings, settings }) } else { Err(NotASession) }
     }
 
     /// All of the words.
@@ -139,8 +141,8 @@ impl<'m> Session<'m> {
             return None;
         }
         let n_words = HEADER_WORDS + self.settings.n_slots * super::SLOT_WORDS;
-        let start = HEADER + number * n_words;
-        Ring::new(self.words.get(start..start + n_words)?)
+        let start = number * n_words;
+        Ring::new(self.rings.get(start..start + n_words)?)
     }
 
     /// Takes a free ring for a process: its number. If there is none, that is counted.
@@ -148,34 +150,34 @@ impl<'m> Session<'m> {
         let is_claimed = |&number: &usize| self.ring(number).is_some_and(|ring| ring.claim(pid, parent));
         let claimed = (0..self.settings.n_rings).find(is_claimed);
         if claimed.is_none() {
-            self.words[AT_REFUSED].fetch_add(1, Relaxed);
+            self.header[AT_REFUSED].fetch_add(1, Relaxed);
         }
         claimed
     }
 
     /// Processes that found no free ring, since this was asked last.
     pub fn take_refused(&self) -> u64 {
-        self.words[AT_REFUSED].swap(0, Relaxed)
+        self.header[AT_REFUSED].swap(0, Relaxed)
     }
 
     /// Whether the collector still listens.
     #[inline]
     pub fn state(&self) -> SessionState {
-        if self.words[AT_STATE].load(Relaxed) == 1 { SessionState::Open } else { SessionState::Ended }
+        if self.header[AT_STATE].load(Relaxed) == 1 { SessionState::Open } else { SessionState::Ended }
     }
 
     /// Ends the recording for every process.
     pub fn end(&self) {
-        self.words[AT_STATE].store(2, Release);
+        self.header[AT_STATE].store(2, Release);
     }
 
     /// The collector lives: CLOCK_MONOTONIC, nanoseconds.
     pub fn beat(&self, now_ns: u64) {
-        self.words[AT_BEAT].store(now_ns, Relaxed);
+        self.header[AT_BEAT].store(now_ns, Relaxed);
     }
 
     /// When the collector was last seen alive.
     pub fn last_beat(&self) -> u64 {
-        self.words[AT_BEAT].load(Relaxed)
+        self.header[AT_BEAT].load(Relaxed)
     }
 }

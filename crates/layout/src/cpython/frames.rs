@@ -56,6 +56,11 @@ pub struct FrameLayout {
     pub frame_owner: Option<u64>,
     /// Where in its code a frame is.
     pub instruction: Instruction,
+    /// Bytes before the first frame in a piece of a thread's stack of frames, where that is a mapping of
+    /// its own which is unmapped when that frame ends (Python/pystate.c, `_PyThreadState_PopFrame`).
+    pub stack_piece: Option<u64>,
+    /// Of a number that no other code object has, an `int`, in a code object, where there is one.
+    pub code_version: Option<u64>,
     /// Of the first line, an `int`, in a code object.
     pub code_first_line: u64,
     /// Of the file's name in a code object.
@@ -103,6 +108,7 @@ impl FrameLayout {
                 frame_previous: 48,
                 frame_owner: None,
                 instruction: Instruction::Pointer { offset: 56, code_start: 184 },
+                code_version: None,
                 code_first_line: 72,
                 ascii_bytes: 48,
                 compact_bytes: 72,
@@ -130,6 +136,8 @@ impl FrameLayout {
             frame_previous: 24,
             frame_owner: None,
             instruction: Instruction::Index { offset: index, unit_bytes },
+            stack_piece: None,
+            code_version: None,
             code_first_line: 40,
             code_file: 104,
             code_name: 112,
@@ -150,6 +158,8 @@ impl FrameLayout {
             frame_previous: 8,
             frame_owner: Some(70),
             instruction: Instruction::Pointer { offset: 56, code_start: 200 },
+            stack_piece: Some(24),
+            code_version: Some(92),
             code_first_line: 68,
             code_file: 112,
             code_name: 128,

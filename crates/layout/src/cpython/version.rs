@@ -107,7 +107,7 @@ impl FromStr for PythonVersion {
 
 fn number(text: &str) -> Result<(u8, &str), ParseVersionError> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
+    let (digits, rest) = text.split_at_checked(end).ok_or(ParseVersionError)?;
     Ok((digits.parse().map_err(|_| ParseVersionError)?, rest))
 }
 

@@ -162,7 +162,8 @@ impl Text<'_> {
     }
 }
 
-fn huge_pages_always() -> bool {
+/// Whether the kernel makes huge pages of whatever it can.
+pub(crate) fn huge_pages_always() -> bool {
     let mut text = [0; 64];
     let modes = sys::read_file(c"/sys/kernel/mm/transparent_hugepage/enabled", &mut text);
     modes.starts_with(b"[always]")

@@ -17,7 +17,7 @@
 #![allow(unsafe_code)] // address space
 
 use super::pools::{POOL_BYTES, Source};
-use crate::{block, sys};
+use crate::{block, options, sys};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -75,7 +75,11 @@ impl Store {
 
     /// Reserves the addresses; once per process.
     pub(super) fn open() -> Option<Self> {
-        START.store(sys::reserve(RESERVED_BYTES, POOL_BYTES)?, Relaxed);
+        let start = sys::reserve(RESERVED_BYTES, POOL_BYTES)?;
+        if options::huge_pages_always() {
+            sys::refuse_huge_pages(start, RESERVED_BYTES);
+        }
+        START.store(start, Relaxed);
         Some(Self::CLOSED)
     }
 

@@ -39,3 +39,9 @@ pub(crate) unsafe fn give_back(start: usize, n_bytes: usize) -> bool {
     // SAFETY: by the contract.
     keeping_errno(|| unsafe { libc::madvise(start as *mut c_void, n_bytes, libc::MADV_DONTNEED) == 0 })
 }
+
+/// Asks the kernel to make no huge pages there: it would fill with them what was given back.
+pub(crate) fn refuse_huge_pages(start: usize, n_bytes: usize) {
+    // SAFETY: it changes no byte.
+    keeping_errno(|| unsafe { libc::madvise(start as *mut c_void, n_bytes, libc::MADV_NOHUGEPAGE) });
+}

@@ -16,7 +16,7 @@ pub(crate) use exec::{
     remove_from_environment,
 };
 pub(crate) use file::{File, each_in_path, is_own_executable, n_links, read_file, write_error};
-pub(crate) use memory::{give_back, make_usable, reserve};
+pub(crate) use memory::{give_back, make_usable, refuse_huge_pages, reserve};
 pub(crate) use thread::{at_fork, is_last_thread, leave_descriptors, let_others_run, name_thread, spawn};
 
 pub(crate) use slackwater_inside::{

@@ -63,6 +63,20 @@ fn fault_25_huge_pages_for_all_are_not_for_this_heap() {
 }
 
 #[test]
+fn fault_25_huge_pages_for_all_are_not_for_pools() {
+    const OBJECTS: &str = r#"
+objects = [(number, str(number)) for number in range(600_000)]
+lines = open("/proc/self/smaps_rollup").read().splitlines()
+print(next(line.split()[1] for line in lines if line.startswith("AnonHugePages")))
+"#;
+    let program = under(&Program::python(python(), "huge", OBJECTS).unwrap());
+    let Some(_always) = Changed::to("/sys/kernel/mm/transparent_hugepage/enabled", "always") else { return };
+    let (text, diagnostics, _) = output(program.to_command().env_remove("PYTHONMALLOC"));
+    let huge: u64 = text.trim().parse().unwrap_or_else(|_| panic!("{text}{diagnostics}"));
+    assert!(huge <= 3 * 2048, "{huge} kB");
+}
+
+#[test]
 fn fault_25_strict_overcommit_is_bearable() {
     // Generous, so that nobody else on this machine notices.
     let Some(_ratio) = Changed::to("/proc/sys/vm/overcommit_ratio", "1000") else { return };

@@ -1,4 +1,4 @@
-//! Python's small objects in the library's pools: to jemalloc whole blocks, to a walk what their headers say.
+//! Python's small objects in the library's pools, which jemalloc does not know: a walk reads their headers.
 
 use slackwater_base::Class;
 use slackwater_testkit::{Program, allocator_library, interpreters};
@@ -7,14 +7,15 @@ use crate::held::Walked;
 
 const SCATTERED: &str = r#"
 objects = ["%060d" % number for number in range(400_000)]
-if keep > 1:
-    objects = objects[::keep]
+if keep != 1:
+    objects = objects[::keep] if keep else []
 ready()
 serve()
 "#;
 
-/// Live bytes, and those pinned, in millions, of a process that keeps one of so many strings.
-fn walked(keep: u32) -> (u64, u64) {
+/// Live bytes, those pinned, and those that a purge would give back, in millions, of a process that keeps one of
+/// so many strings; of 0, none.
+fn walked(keep: u32) -> (u64, u64, u64) {
     let python = interpreters().iter().find(|one| one.is_plain()).expect("a Python");
     let program = Program::python(python, "pools", &format!("keep = {keep}\n{SCATTERED}")).unwrap();
     let library = allocator_library().expect("the library");
@@ -22,15 +23,23 @@ fn walked(keep: u32) -> (u64, u64) {
     let target = program.env("PYTHONMALLOC", "").spawn().unwrap();
     let walked = Walked::new(&target);
     assert!(walked.gaps.is_empty(), "{:?}", walked.gaps);
-    let pinned = walked.heap.ledger[Class::SlackPinned].process;
-    (walked.heap.live.bytes / 1_000_000, pinned / 1_000_000)
+    let slack = |class| walked.heap.ledger[class].process / 1_000_000;
+    (walked.heap.live.bytes / 1_000_000, slack(Class::SlackPinned), slack(Class::SlackTrimmable))
 }
 
 #[test]
 fn free_blocks_beside_survivors_are_pinned_and_not_live() {
     // A string of 60 characters is a block of 112 bytes.
-    let (live, pinned) = walked(1);
+    let (live, pinned, _) = walked(1);
     assert!((48..65).contains(&live) && pinned < 4, "{live} MB live, {pinned} MB pinned");
-    let (live, pinned) = walked(40);
+    let (live, pinned, _) = walked(40);
     assert!(live < 20 && (38..48).contains(&pinned), "{live} MB live, {pinned} MB pinned");
+}
+
+#[test]
+fn pools_that_hold_nothing_are_trimmable() {
+    let (live, pinned, trimmable) = walked(0);
+    // Without a governor up to 16 MiB of pools lie unused, and what jemalloc keeps of the list comes on top.
+    assert!(live < 12 && pinned < 4, "{live} MB live, {pinned} MB pinned");
+    assert!((8..32).contains(&trimmable), "{trimmable} MB trimmable");
 }

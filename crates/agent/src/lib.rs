@@ -6,6 +6,7 @@
 //!                 sampler ── live ─┤ recorder ─▶ ring ─▶ collector
 //!                 python::frames ──┘    ▲
 //! loader ── constructor ─▶ start ───────┘ again in each forked child
+//! tool ── attach ─▶ slots ─▶ start ─────┘ in a process that runs already, until detach
 //! ```
 //!
 //! Invariants: no standard library, no memory but what `start` maps, no lock, no panic that could reach
@@ -18,6 +19,9 @@
 //!
 //! Each hook records an allocation after the real call, and a free before it: an address is never seen
 //! handed out twice without a free in between.
+//!
+//! Where it is loaded late, slots of loaded objects are redirected to the hooks (`attach`): calls inside an
+//! object that do not go through a slot are not seen, nor are objects in other namespaces (`dlmopen`).
 //!
 //! Known limits. A child that shares memory with its parent (`vfork`) is recorded as its parent. A program
 //! that brings its own malloc inside (statically linked) is not seen. Children inherit the agent.

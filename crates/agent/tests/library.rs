@@ -36,7 +36,9 @@ fn it_stands_in_front_of_the_malloc_and_mmap_families_and_of_nothing_else() {
 }
 
 /// Whatever a hook could reach outside is in this list: nothing in it locks or allocates but `dlsym`, which
-/// only the constructor and the first allocation ask. `strlen` is for the environment.
+/// only the constructor, the first allocation and the tool that attaches ask: the latter also for the
+/// loader's own lock, which the hook of `dlopen` takes where `dlopen` has just taken it. `strlen` is for the
+/// environment, `bcmp` for names of slots.
 #[test]
 fn fault_16_no_lock_and_no_malloc_can_be_reached() {
     let expected = [
@@ -67,6 +69,16 @@ fn fault_21_no_panic_can_be_reached() {
     assert_eq!(found, [""; 0]);
     let code = library.told_by("objdump", &["-d", "--no-show-raw-insn"]).unwrap();
     assert!(!code.contains("\tud2"), "it can end the process by an invalid instruction");
+}
+
+/// Loaded late, it must not take the program's malloc for its own hook.
+#[test]
+fn no_hook_is_looked_up_by_its_name() {
+    let relocations = library().told_by("readelf", &["--relocs", "--wide"]).unwrap();
+    assert!(relocations.contains("dlsym@"), "{relocations}");
+    for name in library().exports().unwrap().iter().filter(|name| !name.ends_with("_report")) {
+        assert!(!relocations.contains(&format!(" {name} ")), "{name} in {relocations}");
+    }
 }
 
 #[test]

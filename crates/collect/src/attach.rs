@@ -40,6 +40,8 @@ pub struct Attached {
     pub memory: SharedMemory,
     /// How long a thread of it was stopped, at most.
     pub stopped: Duration,
+    /// How long a thread of it made calls for us, at most, instead of its own.
+    pub borrowed: Duration,
     /// Calls that were redirected.
     pub n_slots: u64,
     /// Calls that could not be, and are not seen.
@@ -92,7 +94,9 @@ impl AttachError {
             Self::Agent { .. } => Some("use the one that was built with this slackwater"),
             Self::Enter(error) => error.hint(),
             Self::Memory(error) => Some(error.hint()),
-            Self::Refused { what: Some(Late::Taken), .. } => Some("end the other recording first"),
+            Self::Refused { what: Some(Late::Taken), .. } => {
+                Some("end the other recording first; one that was killed is forgotten after ten seconds")
+            }
             Self::Refused { .. } => Some("start the service with `slackwater record --` instead"),
         }
     }
@@ -144,15 +148,15 @@ impl Agent {
         options: &Options,
     ) -> Result<Attached, AttachError> {
         let target = Target::open(process)?;
-        let (library, session, mut stopped) = match target.find_library(&self.image)? {
+        let (library, session, entries) = match target.find_library(&self.image)? {
             Some(library) => {
                 let ([session], made) = target.make_files([SESSION_NAME], options)?;
-                (library, session, made.stopped)
+                (library, session, vec![made])
             }
             None => {
                 let ([file, session], made) = target.make_files([NAME, SESSION_NAME], options)?;
                 match target.load_library(&self.image, &file, options) {
-                    Ok((library, loaded)) => (library, session, made.stopped.max(loaded.stopped)),
+                    Ok((library, loaded)) => (library, session, vec![made, loaded]),
                     Err(error) => {
                         // Only to tidy up: the error is what matters.
                         let _ = target.close_files(&[file, session], options);
@@ -161,22 +165,34 @@ impl Agent {
                 }
             }
         };
-        let descriptor = u64::from(session.descriptor);
-        let attached = share(&session, settings)
-            .and_then(|memory| Ok((memory, self.ask(&target, library, ATTACH, &[descriptor], options)?)));
-        match attached {
-            Ok((memory, (report, outcome))) if report.what == Some(Late::Attached) => {
-                stopped = stopped.max(outcome.stopped);
-                Ok(Attached { memory, stopped, n_slots: report.n_slots, n_refused: report.n_refused })
-            }
-            Ok((_, (report, _))) => {
-                let _ = target.close_files(&[session], options);
-                Err(AttachError::Refused { pid: process.pid(), what: report.what })
-            }
-            Err(error) => {
-                let _ = target.close_files(&[session], options);
-                Err(error)
-            }
+        let begun = self.begin(&target, library, &session, settings, options);
+        let (memory, report, entry) = begun.inspect_err(|_| {
+            let _ = target.close_files(&[session], options);
+        })?;
+        let entries = || entries.iter().chain([&entry]);
+        Ok(Attached {
+            memory,
+            stopped: entries().map(|entry| entry.stopped).max().unwrap_or_default(),
+            borrowed: entries().map(|entry| entry.ran).max().unwrap_or_default(),
+            n_slots: report.n_slots,
+            n_refused: report.n_refused,
+        })
+    }
+
+    fn begin(
+        &self,
+        target: &Target<'_>,
+        library: Library,
+        session: &MemoryFile,
+        settings: &Settings,
+        options: &Options,
+    ) -> Result<(SharedMemory, Report, Outcome), AttachError> {
+        let memory = SharedMemory::adopt(&session.file, settings)?;
+        memory.session()?.beat(sys::monotonic_ns());
+        let (report, entry) = self.ask(target, library, ATTACH, &[u64::from(session.descriptor)], options)?;
+        match report.what {
+            Some(Late::Attached) => Ok((memory, report, entry)),
+            what => Err(AttachError::Refused { pid: target.process().pid(), what }),
         }
     }
 
@@ -236,11 +252,4 @@ struct Report {
     what: Option<Late>,
     n_slots: u64,
     n_refused: u64,
-}
-
-/// The session's memory, of a file that the process has made.
-fn share(session: &MemoryFile, settings: &Settings) -> Result<SharedMemory, AttachError> {
-    let memory = SharedMemory::adopt(&session.file, settings)?;
-    memory.session()?.beat(sys::monotonic_ns());
-    Ok(memory)
 }

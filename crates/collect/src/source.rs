@@ -84,8 +84,12 @@ impl Source {
             let inside = ring.owner()?;
             let process = self.namespace.process(inside);
             let outside = process.as_ref().and_then(|process| u32::try_from(process.pid().0).ok());
-            let parent = self.recorded.iter().flatten().find(|one| one.inside == ring.parent());
-            let parent = parent.filter(|_| ring.parent() != 0).map(|one| one.generation);
+            let known = || self.recorded.iter().flatten();
+            let told = || known().find(|one| one.inside == ring.parent() && ring.parent() != 0);
+            // A thread that had nothing to record before it forked cannot tell.
+            let above = process.as_ref().and_then(|process| u32::try_from(process.stat().ok()?.ppid).ok());
+            let parent = told().or_else(|| known().find(|one| Some(one.pid) == above));
+            let parent = parent.map(|one| one.generation);
             Some(Newcomer { number, inside, pid: outside.unwrap_or(inside), parent, process })
         };
         Ok(unknown.filter_map(newcomer).collect())

@@ -83,14 +83,11 @@ impl Entry<'_> {
         let (registers, status) = (stopped.registers(), stopped.status());
         Self::check_mode(&registers, status)?;
         let vector_state = sys::vector_state(tid).map_err(|_| Unsafe::VectorState)?;
-        if status.seccomp == Some(2) {
-            self.check_filters(tid)?;
-        }
+        let announce = self.announce_for(tid, status)?;
         self.reach(Point::Read)?;
 
         let (stack, entered) = self.prove(&registers, until)?;
         let home = resume::home(self.memory, tid, &registers, status, entered)?;
-        let announce = announce_for(status);
         let signal_mask = Self::signal_mask(tid, &home, announce)?;
         let vector_state =
             xstate::for_signal_frame(&vector_state, sys::vector_component).ok_or(Unsafe::VectorState)?;
@@ -144,21 +141,26 @@ impl Entry<'_> {
         }
     }
 
-    /// A filter may end the program for a system call that it never makes by itself.
-    fn check_filters(&self, tid: Tid) -> Result<(), Unsafe> {
-        let calls = self.steps.iter().filter_map(|step| match step {
-            Step::Syscall { number, .. } => Some(*number),
-            Step::Function { .. } => None,
-        });
-        let mut calls = calls.peekable();
-        if calls.peek().is_none() {
-            return Ok(());
+    /// How the end of the calls will be seen. A filter may end the program for a system call that it never
+    /// makes by itself, so its filters are asked about every one of ours.
+    fn announce_for(&self, tid: Tid, status: &Status) -> Result<Announce, Unsafe> {
+        if status.seccomp == Some(0) {
+            return Ok(Announce::Kernel);
         }
-        let filters = filters::of(tid)?;
-        match calls.find(|&number| !filters.iter().all(|filter| filters::allows(filter, number))) {
-            None => Ok(()),
-            Some(_) => Err(Unsafe::Filtered),
+        let filters = filters::of(tid);
+        let allows = |number: i64| {
+            let filters = filters.as_ref().map_err(Clone::clone)?;
+            Ok(filters.iter().all(|filter| filters::allows(filter, number)))
+        };
+        for step in self.steps {
+            if let Step::Syscall { number, .. } = step
+                && !allows(*number)?
+            {
+                return Err(Unsafe::Filtered);
+            }
         }
+        let is_announced = allows(libc::SYS_rt_sigprocmask) == Ok(true);
+        Ok(if is_announced { Announce::Kernel } else { Announce::Silent })
     }
 
     /// The mask to restore: the one in force outside the wait.
@@ -205,10 +207,6 @@ impl Entry<'_> {
         let is_free = lowest >= stack.start && stack::is_accessible(self.memory, Range::new(lowest, sp));
         if is_free { Ok(chain) } else { Err(short()) }
     }
-}
-
-fn announce_for(status: &Status) -> Announce {
-    if status.seccomp == Some(0) { Announce::Kernel } else { Announce::Silent }
 }
 
 impl Release {

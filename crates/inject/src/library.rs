@@ -106,6 +106,9 @@ impl Target<'_> {
         options: &Options,
     ) -> Result<(Library, Outcome), InjectError> {
         let pid = self.pid();
+        if self.process().open("root/proc/version").is_err() {
+            return Err(self.lacking("it sees no /proc, by which its loader could find what it is given"));
+        }
         file.fill_for_good(&image.bytes).map_err(|source| InjectError::Hand { pid, source })?;
         // The loader knows libraries by their names: one that no program would ask for.
         let path = format!("/proc/self/./fd/{}\0", file.descriptor);
@@ -121,8 +124,8 @@ impl Target<'_> {
         let found = self.find_library(image)?;
         let refused = || {
             self.lacking(if outcome.finished {
-                "its loader does not load the library: no room for its thread-local storage, no /proc, or no \
-                 right to map code"
+                "its loader does not load the library: no room is left for its thread-local storage, or it may \
+                 not map code"
             } else {
                 "its loader has not come back in time"
             })

@@ -11,9 +11,9 @@
 //!
 //! Invariant: only reads.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use slackwater_base::{Addr, Tid};
+use slackwater_base::{Addr, Range, Tid};
 
 use crate::code::Code;
 use crate::error::InjectError;
@@ -22,6 +22,10 @@ use crate::{Options, Target, stop, sys};
 
 /// `pthread_mutex_t`: lock, count, owner, users, kind, ... in words of four bytes.
 const MUTEX_BYTES: usize = 40;
+/// There are two or, since glibc 2.35, three of them.
+const LOCKS: usize = 3;
+/// How long a lock may be held before it is asked whether loading goes on.
+const GOING_ON: Duration = Duration::from_millis(50);
 /// `PTHREAD_MUTEX_RECURSIVE_NP`.
 const RECURSIVE: u32 = 1;
 /// Largest `_rtld_global` that is believed. Real ones have some 4 KiB.
@@ -34,6 +38,8 @@ pub struct LoaderLocks {
     pub load: Addr,
     /// Held while the list of objects is changed or gone through.
     pub list: Addr,
+    /// All that the loader keeps for the C library.
+    global: Range,
 }
 
 impl LoaderLocks {
@@ -44,29 +50,50 @@ impl LoaderLocks {
         let found = global.and_then(|(range, _)| {
             let mut bytes = vec![0; range.len().min(LARGEST) as usize];
             sys::read_memory(target.memory(), range.start, &mut bytes).ok()?;
-            Some(range.start + locks_in(&bytes)? as u64)
+            let load = range.start + locks_in(&bytes)? as u64;
+            Some((Range::sized(range.start, bytes.len() as u64), load))
         });
-        let load =
+        let found =
             found.ok_or_else(|| target.lacking("the locks of its loader are not where they should be"))?;
-        Ok(Self { load, list: load + MUTEX_BYTES as u64 })
+        let (global, load) = found;
+        Ok(Self { load, list: load + MUTEX_BYTES as u64, global })
     }
 
-    /// Waits until nobody holds either, as long as there is time to search.
+    /// Waits until nobody holds either, as long as there is time to search. Where one is hardly ever free
+    /// it is enough that loading goes on: the loader counts objects that come and go beside its locks.
     pub(crate) fn await_free(&self, target: &Target<'_>, options: &Options) -> Result<(), InjectError> {
         let start = Instant::now();
+        let first = self.look(target)?;
+        let mut last = first.clone();
         loop {
-            let mut bytes = [0; 2 * MUTEX_BYTES];
-            sys::read_memory(target.memory(), self.load, &mut bytes)
-                .map_err(|_| InjectError::Gone { pid: target.pid() })?;
-            let owner = [0, MUTEX_BYTES].into_iter().find_map(|at| owner(&bytes[at..]));
-            match owner {
-                None => return Ok(()),
-                Some(tid) if start.elapsed() >= options.search => {
-                    return Err(InjectError::LoaderBusy { pid: target.pid(), tid: Tid(tid) });
-                }
-                Some(_) => stop::wait(start.elapsed()),
+            let Some(tid) = self.owner(&last) else { return Ok(()) };
+            if start.elapsed() >= options.search {
+                return Err(InjectError::LoaderBusy { pid: target.pid(), tid: Tid(tid) });
             }
+            if start.elapsed() >= GOING_ON && self.without_locks(&last) != self.without_locks(&first) {
+                return Ok(());
+            }
+            stop::wait(start.elapsed());
+            last = self.look(target)?;
         }
+    }
+
+    fn look(&self, target: &Target<'_>) -> Result<Vec<u8>, InjectError> {
+        let mut bytes = vec![0; self.global.len() as usize];
+        sys::read_memory(target.memory(), self.global.start, &mut bytes)
+            .map_err(|_| InjectError::Gone { pid: target.pid() })?;
+        Ok(bytes)
+    }
+
+    fn owner(&self, global: &[u8]) -> Option<i32> {
+        [self.load, self.list]
+            .into_iter()
+            .find_map(|lock| owner(global.get(lock.offset_from(self.global.start) as usize..)?))
+    }
+
+    fn without_locks<'b>(&self, global: &'b [u8]) -> [&'b [u8]; 2] {
+        let at = self.load.offset_from(self.global.start) as usize;
+        [global.get(..at).unwrap_or_default(), global.get(at + LOCKS * MUTEX_BYTES..).unwrap_or_default()]
     }
 }
 

@@ -34,6 +34,10 @@ pub(crate) struct Mutex {
 /// `PTHREAD_MUTEX_RECURSIVE_NP`.
 const RECURSIVE: u32 = 1;
 
+/// Longest wait for them, milliseconds: the thread that waits is the program's.
+const PATIENCE_MS: u64 = 100;
+
+type TimedOperation = unsafe extern "C" fn(*mut Mutex, *const libc::timespec) -> c_int;
 type Operation = unsafe extern "C" fn(*mut Mutex) -> c_int;
 
 /// The two locks.
@@ -43,11 +47,10 @@ pub(crate) struct Locks {
     list: *mut Mutex,
 }
 
-/// The locks are held as long as this lives.
+/// The lock under which the loader loads is held as long as this lives.
 pub(super) struct Held {
-    locks: Locks,
+    lock: *mut Mutex,
     unlock: Operation,
-    has_list: bool,
 }
 
 impl Locks {
@@ -63,44 +66,45 @@ impl Locks {
         (is_recursive(load) && is_recursive(list)).then_some(Self { load, list })
     }
 
-    /// Takes both, unless another thread has one.
+    /// Takes the one under which the loader loads, unless another thread keeps either.
     pub(super) fn try_hold(self) -> Result<Held, Late> {
-        let take = operation(c"pthread_mutex_trylock").ok_or(Late::LoaderUnknown)?;
+        let take = global_symbol(c"pthread_mutex_timedlock").ok_or(Late::LoaderUnknown)?;
+        // SAFETY: its type in pthread.h.
+        let take = unsafe { core::mem::transmute::<usize, TimedOperation>(take) };
         let unlock = operation(c"pthread_mutex_unlock").ok_or(Late::LoaderUnknown)?;
+        let until = sys::wall_time_in(PATIENCE_MS);
         // SAFETY: a mutex of the loader's, which lives as long as the process.
-        if unsafe { take(self.load) } != 0 {
+        if unsafe { take(self.load, &raw const until) } != 0 {
             return Err(Late::Busy);
         }
-        let mut held = Held { locks: self, unlock, has_list: false };
+        let held = Held { lock: self.load, unlock };
+        // The list's own lock is taken for each look at it: only whether somebody stays in it is asked.
         // SAFETY: as above.
-        if unsafe { take(self.list) } != 0 {
+        if unsafe { take(self.list, &raw const until) } != 0 {
             return Err(Late::Busy);
         }
-        held.has_list = true;
+        // SAFETY: taken by this thread.
+        unsafe { unlock(self.list) };
         // SAFETY: as above.
         let owner = unsafe { &*self.load }.owner.load(Relaxed);
         if owner == sys::tid() { Ok(held) } else { Err(Late::LoaderUnknown) }
     }
+}
 
-    /// Takes the one under which the loader loads, however long that takes: for a thread that has just
-    /// loaded something, and so waited for it anyway.
-    fn hold(self) -> Option<Held> {
-        let take = operation(c"pthread_mutex_lock")?;
-        let unlock = operation(c"pthread_mutex_unlock")?;
-        // SAFETY: a mutex of the loader's, which lives as long as the process.
-        let taken = unsafe { take(self.load) } == 0;
-        taken.then_some(Held { locks: self, unlock, has_list: false })
-    }
+/// Takes the lock under which the loader loads, however long that takes: for a thread that has just loaded
+/// something, and so waited for it anyway.
+fn hold(lock: *mut Mutex) -> Option<Held> {
+    let take = operation(c"pthread_mutex_lock")?;
+    let unlock = operation(c"pthread_mutex_unlock")?;
+    // SAFETY: a mutex of the loader's, which lives as long as the process.
+    let taken = unsafe { take(lock) } == 0;
+    taken.then_some(Held { lock, unlock })
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.has_list {
-            // SAFETY: taken by this thread.
-            unsafe { (self.unlock)(self.locks.list) };
-        }
         // SAFETY: taken by this thread.
-        unsafe { (self.unlock)(self.locks.load) };
+        unsafe { (self.unlock)(self.lock) };
     }
 }
 
@@ -109,9 +113,8 @@ fn operation(name: &CStr) -> Option<Operation> {
     global_symbol(name).map(|address| unsafe { core::mem::transmute::<usize, Operation>(address) })
 }
 
-/// The locks, for the hooks below.
+/// The lock under which the loader loads, for the hooks below.
 static LOAD_LOCK: AtomicPtr<Mutex> = AtomicPtr::new(core::ptr::null_mut());
-static LIST_LOCK: AtomicPtr<Mutex> = AtomicPtr::new(core::ptr::null_mut());
 /// Something may have been loaded that was not looked at.
 static IS_BEHIND: AtomicBool = AtomicBool::new(false);
 
@@ -120,7 +123,6 @@ pub(super) static REAL_DLOPEN: AtomicUsize = AtomicUsize::new(0);
 pub(super) static REAL_DLSYM: AtomicUsize = AtomicUsize::new(0);
 
 pub(super) fn remember(locks: Locks) {
-    LIST_LOCK.store(locks.list, Relaxed);
     LOAD_LOCK.store(locks.load, Release);
 }
 
@@ -156,9 +158,8 @@ extern "C" fn catch_up() {
     if load.is_null() {
         return;
     }
-    let locks = Locks { load, list: LIST_LOCK.load(Relaxed) };
     keeping_errno(|| {
-        if let Some(_held) = locks.hold()
+        if let Some(_held) = hold(load)
             && slots::take_more()
         {
             IS_BEHIND.store(false, Relaxed);

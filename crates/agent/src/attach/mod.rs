@@ -10,8 +10,8 @@
 //!
 //! Invariants: hooks are in place everywhere before anything is recorded, and recording has ended before
 //! one is taken away, so no free is missed of what was seen allocated. The library stays mapped for good:
-//! whoever was in a hook, or has copied its address, goes on. Nothing waits for a lock but `dlopen`, which
-//! has just held it.
+//! whoever was in a hook, or has copied its address, goes on. Nothing waits for a lock without an end but
+//! `dlopen` and `dlsym`, which take that lock themselves.
 #![allow(unsafe_code)] // the functions that the tool calls
 
 mod loader;

@@ -31,6 +31,9 @@ const R_64: u32 = 1;
 const R_GLOB_DAT: u32 = 6;
 const R_JUMP_SLOT: u32 = 7;
 
+/// `SHN_UNDEF`: a symbol that another object defines.
+const UNDEFINED: u16 = 0;
+
 /// Most loaded segments of an object that are looked at. Linkers make four to six.
 const SEGMENTS: usize = 16;
 
@@ -38,8 +41,10 @@ const SEGMENTS: usize = 16;
 pub(super) struct Slot {
     pub(super) at: u64,
     pub(super) name: &'static CStr,
-    /// It may hold an address inside its own object until its first use.
+    /// It may hold an address inside its own object until its first use, and no other of there.
     pub(super) is_lazy: bool,
+    /// It is the loader's to change, not the program's.
+    pub(super) is_function: bool,
 }
 
 /// A loaded object.
@@ -128,8 +133,47 @@ pub(super) fn changes() -> Option<Changes> {
 
 /// Shows each object in the order of loading, which is the order in which symbols are looked for: program,
 /// preloaded libraries, dependencies; then what was loaded later. `each` says whether to go on.
+///
+/// The list itself is only read, some objects at a time: its lock is held for an instant, because a child
+/// that is forked meanwhile would inherit it taken.
 pub(super) fn each(mut each: impl FnMut(&Object) -> bool) {
-    iterate(&mut |info| Object::new(info).is_none_or(|object| each(&object)));
+    let mut n_shown = 0;
+    loop {
+        let mut found = [Found { base: 0, headers: core::ptr::null(), n_headers: 0 }; AT_ONCE];
+        let mut free = found.iter_mut();
+        let mut n_passed = 0;
+        iterate(&mut |info| {
+            n_passed += 1;
+            if n_passed <= n_shown {
+                return true;
+            }
+            let Some(place) = free.next() else { return false };
+            *place = Found { base: info.base, headers: info.headers, n_headers: info.n_headers };
+            true
+        });
+        for found in found {
+            if found.headers.is_null() {
+                return;
+            }
+            n_shown += 1;
+            if let Some(object) = Object::new(found)
+                && !each(&object)
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// Objects that are noted at one time.
+const AT_ONCE: usize = 64;
+
+/// An object of the list.
+#[derive(Clone, Copy)]
+struct Found {
+    base: u64,
+    headers: *const Header,
+    n_headers: u16,
 }
 
 fn iterate(each: &mut dyn FnMut(&Info) -> bool) {
@@ -160,7 +204,7 @@ pub(crate) fn definition(name: &CStr) -> usize {
 }
 
 impl Object {
-    fn new(info: &Info) -> Option<Self> {
+    fn new(info: Found) -> Option<Self> {
         const NONE: Range<u64> = 0..0;
         let mut object = Self {
             base: info.base,
@@ -261,10 +305,12 @@ impl Object {
             let is_one = is_lazy || kind == R_GLOB_DAT || kind == R_64 && relocation.addend == 0;
             let at = self.base.wrapping_add(relocation.offset);
             let is_data = self.writable.iter().any(|range| range.contains(&at)) && at.is_multiple_of(8);
-            (is_one && is_data).then(|| Slot {
+            let symbol = (is_one && is_data).then(|| self.symbol(relocation.info >> 32))?;
+            Some(Slot {
                 at,
-                name: self.name(self.symbol(relocation.info >> 32)),
-                is_lazy,
+                name: self.name(symbol),
+                is_lazy: is_lazy && symbol.section == UNDEFINED,
+                is_function: kind != R_64,
             })
         })
     }
@@ -282,7 +328,6 @@ impl Object {
 
     /// Where it defines `name`, by its hash table (`DT_GNU_HASH`, as `do_lookup_x` in elf/dl-lookup.c).
     fn defines(&self, name: &CStr) -> Option<u64> {
-        const UNDEFINED: u16 = 0;
         if self.dynamic.hash == 0 {
             return None;
         }

@@ -5,6 +5,9 @@
 //! real function, which is where its first call would have led. So nothing has to be remembered of a slot,
 //! and one that somebody else has changed meanwhile is left alone.
 //!
+//! An object of which any slot leads elsewhere is left alone as a whole: it may have an allocator of its own
+//! (`RTLD_DEEPBIND`), and what one allocator has handed out must come back to it.
+//!
 //! Invariant: one store of eight bytes changes a slot, so a call finds the one or the other. Only for who
 //! holds the loader's lock.
 #![allow(unsafe_code)] // writing slots
@@ -72,8 +75,21 @@ pub(super) fn give_back() -> Passed {
 
 fn redirect(object: &Object, slot: &Slot, value: u64) -> Option<u64> {
     let hook = names::of(slot.name)?;
-    let is_unbound = slot.is_lazy && object.runs(value);
-    (value == hook.theirs() || is_unbound).then(|| hook.ours())
+    (value == hook.theirs() || is_unbound(object, slot, value)).then(|| hook.ours())
+}
+
+fn is_unbound(object: &Object, slot: &Slot, value: u64) -> bool {
+    slot.is_lazy && object.runs(value)
+}
+
+/// Whether a function of this object is another one than the program's.
+fn has_its_own(object: &Object) -> bool {
+    object.slots().filter(|slot| slot.is_function).any(|slot| {
+        let Some(hook) = names::of(slot.name) else { return false };
+        // SAFETY: a word in the object's writable segment, aligned.
+        let value = unsafe { &*(slot.at as *const AtomicU64) }.load(Acquire);
+        value != hook.theirs() && value != hook.ours() && !is_unbound(object, &slot, value)
+    })
 }
 
 fn forget() {
@@ -93,7 +109,7 @@ fn pass(wanted: impl Fn(&Object, &Slot, u64) -> Option<u64>) -> Passed {
     let own = hooks::malloc as *const () as u64;
     objects::each(|object| {
         let is_known = DONE.iter().any(|place| place.load(Relaxed) == object.identity());
-        if is_known || object.holds(own) || object.holds(loader::lock_address()) {
+        if is_known || object.holds(own) || object.holds(loader::lock_address()) || has_its_own(object) {
             return true;
         }
         let mut opened = Opened { pages: object.read_only(), is_open: false };

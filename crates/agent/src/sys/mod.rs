@@ -39,6 +39,18 @@ pub(crate) fn next_symbol(name: &CStr) -> usize {
     unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) as usize }
 }
 
+/// `CLOCK_REALTIME` so many milliseconds from now, for functions that wait until then.
+#[cfg(not(test))]
+pub(crate) fn wall_time_in(milliseconds: u64) -> libc::timespec {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable, and the clock exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut time) };
+    let ns = time.tv_nsec as u64 + milliseconds * 1_000_000;
+    time.tv_sec += (ns / 1_000_000_000) as i64;
+    time.tv_nsec = (ns % 1_000_000_000) as i64;
+    time
+}
+
 /// What this thread keeps under a key; the key must be below [`THREAD_KEYS`].
 #[inline]
 pub(crate) fn thread_specific(key: u32) -> u64 {

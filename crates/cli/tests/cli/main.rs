@@ -9,6 +9,7 @@ mod lab;
 mod namespaces;
 mod ours;
 mod record;
+mod record_attach;
 mod refusals;
 mod run;
 mod services;

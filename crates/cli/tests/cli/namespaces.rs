@@ -42,13 +42,13 @@ for line in sys.stdin: print(line.strip().upper(), flush=True)
 "#;
 
 /// A service in a container, and the pid that the host knows it by.
-struct Contained {
-    target: Target,
-    pid: Pid,
+pub(crate) struct Contained {
+    pub(crate) target: Target,
+    pub(crate) pid: Pid,
 }
 
 /// None, with the reason said, where there is no root to contain it in.
-fn contained() -> Option<Contained> {
+pub(crate) fn contained() -> Option<Contained> {
     let root = trixie()?;
     let root_path = root.path().canonicalize().unwrap();
     let words = ["--pid", "--fork", "--kill-child", "--mount", "sh", "-c", ENTER, "enter"];

@@ -53,15 +53,15 @@ async def asgi(scope, receive, send):
 "#;
 
 /// A server with two workers, as its user would have started it.
-struct Server {
-    target: Target,
+pub(crate) struct Server {
+    pub(crate) target: Target,
     /// What no other service on this machine is called.
-    app: String,
+    pub(crate) app: String,
     folder: TempDir,
 }
 
 impl Server {
-    fn gunicorn(more: &[&str]) -> Option<Self> {
+    pub(crate) fn gunicorn(more: &[&str]) -> Option<Self> {
         let folder = folder();
         // The app must not be imported by its hooks: whether the master does that is what preloading is.
         let hooks = folder.path().join("hooks.py");
@@ -98,7 +98,7 @@ impl Server {
     }
 
     /// The body of one answer: the pid of the worker that gave it.
-    fn get(&self) -> i32 {
+    pub(crate) fn get(&self) -> i32 {
         let mut stream = UnixStream::connect(socket(&self.folder)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
@@ -146,7 +146,7 @@ fn worker(line: String) -> i32 {
 }
 
 /// The process and all below it, as the kernel has them.
-fn tree(pid: Pid) -> BTreeSet<i64> {
+pub(crate) fn tree(pid: Pid) -> BTreeSet<i64> {
     let root = Root::host();
     let parent = |pid| root.process(pid).and_then(|process| process.stat()).map_or(0, |stat| stat.ppid);
     let mut tree = BTreeSet::from([i64::from(pid.0)]);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod attach;
+mod attach_trouble;
 mod hazards;
 mod processes;
 mod recording;

@@ -113,6 +113,7 @@ struct Recording<'a> {
     n_awaited: usize,
     attached: BTreeSet<Pid>,
     longest_stop: Duration,
+    longest_loan: Duration,
     failures: Vec<Failure>,
     exit: Exit,
     failed: Option<CollectError>,
@@ -129,6 +130,7 @@ impl<'a> Recording<'a> {
             n_awaited,
             attached: BTreeSet::new(),
             longest_stop: Duration::ZERO,
+            longest_loan: Duration::ZERO,
             failures: Vec::new(),
             exit: Exit::Done,
             failed: None,
@@ -159,6 +161,7 @@ impl<'a> Recording<'a> {
                 Ok((process, attached)) => {
                     self.attached.insert(pid);
                     self.longest_stop = self.longest_stop.max(attached.stopped);
+                    self.longest_loan = self.longest_loan.max(attached.borrowed);
                     if attached.n_refused > 0 {
                         self.printer.warn(&format!(
                             "process {pid}: {} of its calls could not be redirected and are not seen",
@@ -193,10 +196,12 @@ impl<'a> Recording<'a> {
             self.printer.failure(&failure);
         }
         self.printer.note(&format!(
-            "slackwater: attached to {} in {:.1} s; each was stopped for {:.1} ms at the most",
+            "slackwater: attached to {} in {:.1} s; at the most, one thread of each was stopped for {:.1} ms, \
+             and kept from its work for {:.0} ms",
             super::processes(self.attached.len()),
             self.began.elapsed().as_secs_f64(),
             self.longest_stop.as_secs_f64() * 1000.0,
+            self.longest_loan.as_secs_f64() * 1000.0,
         ));
         if self.printer.shows_progress() {
             let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg} (Ctrl-C ends it)");

@@ -14,6 +14,8 @@
 //! `dlopen` and `dlsym`, which take that lock themselves.
 #![allow(unsafe_code)] // the functions that the tool calls
 
+mod definition;
+mod list;
 mod loader;
 mod names;
 mod objects;
@@ -25,7 +27,7 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use slackwater_capture::transport::late::{Late, REPORT_WORDS};
 
-pub(crate) use objects::definition;
+pub(crate) use definition::definition;
 
 use crate::start;
 use crate::{process, real};

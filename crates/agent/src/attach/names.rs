@@ -8,8 +8,8 @@ use core::ffi::CStr;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
 
+use super::definition::definition;
 use super::loader::{REAL_DLOPEN, REAL_DLSYM, slackwater_agent_dlopen, slackwater_agent_dlsym};
-use super::objects::definition;
 use crate::hooks;
 
 /// A function and the hook in front of it.

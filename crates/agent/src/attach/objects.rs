@@ -1,14 +1,14 @@
-//! The objects that the loader has loaded: where they are writable, which slots they have, what they define.
+//! The objects that the loader has loaded: where they are writable, and which slots they have.
 //!
 //! Invariant: what the loader itself relies on is believed (the dynamic sections of objects that it has
 //! relocated), nothing else; an object that lacks something is passed over. Only for who holds the loader's
 //! lock, so that none of them goes away.
 #![allow(unsafe_code)] // the tables of loaded objects
 
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{CStr, c_char};
 use core::ops::Range;
 
-use slackwater_inside::global_symbol;
+use super::list::Found;
 
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
@@ -32,7 +32,7 @@ const R_GLOB_DAT: u32 = 6;
 const R_JUMP_SLOT: u32 = 7;
 
 /// `SHN_UNDEF`: a symbol that another object defines.
-const UNDEFINED: u16 = 0;
+pub(super) const UNDEFINED: u16 = 0;
 
 /// Most loaded segments of an object that are looked at. Linkers make four to six.
 const SEGMENTS: usize = 16;
@@ -48,7 +48,7 @@ pub(super) struct Slot {
 }
 
 /// A loaded object.
-pub(crate) struct Object {
+pub(super) struct Object {
     base: u64,
     writable: [Range<u64>; SEGMENTS],
     executable: [Range<u64>; SEGMENTS],
@@ -68,20 +68,9 @@ struct Dynamic {
     lazy: (u64, u64),
 }
 
-/// What `dl_iterate_phdr` tells (link.h).
-#[repr(C)]
-struct Info {
-    base: u64,
-    name: *const c_char,
-    headers: *const Header,
-    n_headers: u16,
-    n_loads: u64,
-    n_unloads: u64,
-}
-
 /// `Elf64_Phdr`.
 #[repr(C)]
-struct Header {
+pub(super) struct Header {
     kind: u32,
     flags: u32,
     offset: u64,
@@ -94,11 +83,11 @@ struct Header {
 
 /// `Elf64_Sym`.
 #[repr(C)]
-struct Symbol {
+pub(super) struct Symbol {
     name: u32,
     info: u8,
     other: u8,
-    section: u16,
+    pub(super) section: u16,
     value: u64,
     bytes: u64,
 }
@@ -111,100 +100,8 @@ struct Relocation {
     addend: u64,
 }
 
-type Callback = unsafe extern "C" fn(*const Info, usize, *mut c_void) -> c_int;
-type Iterate = unsafe extern "C" fn(Callback, *mut c_void) -> c_int;
-
-/// How often objects were loaded and unloaded so far: equal numbers, equal objects.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Changes {
-    pub(super) n_loads: u64,
-    pub(super) n_unloads: u64,
-}
-
-/// How often objects were loaded and unloaded so far.
-pub(super) fn changes() -> Option<Changes> {
-    let mut found = None;
-    iterate(&mut |info| {
-        found = Some(Changes { n_loads: info.n_loads, n_unloads: info.n_unloads });
-        false
-    });
-    found
-}
-
-/// Shows each object in the order of loading, which is the order in which symbols are looked for: program,
-/// preloaded libraries, dependencies; then what was loaded later. `each` says whether to go on.
-///
-/// The list itself is only read, some objects at a time: its lock is held for an instant, because a child
-/// that is forked meanwhile would inherit it taken.
-pub(super) fn each(mut each: impl FnMut(&Object) -> bool) {
-    let mut n_shown = 0;
-    loop {
-        let mut found = [Found { base: 0, headers: core::ptr::null(), n_headers: 0 }; AT_ONCE];
-        let mut free = found.iter_mut();
-        let mut n_passed = 0;
-        iterate(&mut |info| {
-            n_passed += 1;
-            if n_passed <= n_shown {
-                return true;
-            }
-            let Some(place) = free.next() else { return false };
-            *place = Found { base: info.base, headers: info.headers, n_headers: info.n_headers };
-            true
-        });
-        for found in found {
-            if found.headers.is_null() {
-                return;
-            }
-            n_shown += 1;
-            if let Some(object) = Object::new(found)
-                && !each(&object)
-            {
-                return;
-            }
-        }
-    }
-}
-
-/// Objects that are noted at one time.
-const AT_ONCE: usize = 64;
-
-/// An object of the list.
-#[derive(Clone, Copy)]
-struct Found {
-    base: u64,
-    headers: *const Header,
-    n_headers: u16,
-}
-
-fn iterate(each: &mut dyn FnMut(&Info) -> bool) {
-    unsafe extern "C" fn callback(info: *const Info, _: usize, each: *mut c_void) -> c_int {
-        // SAFETY: what was passed below, and is not used elsewhere meanwhile.
-        let each = unsafe { &mut *each.cast::<&mut dyn FnMut(&Info) -> bool>() };
-        // SAFETY: the loader's, for the time of the call; all releases since 2.4 have these fields.
-        let goes_on = each(unsafe { &*info });
-        c_int::from(!goes_on)
-    }
-    let mut each = each;
-    if let Some(iterate) = global_symbol(c"dl_iterate_phdr") {
-        // SAFETY: its type in link.h.
-        let iterate = unsafe { core::mem::transmute::<usize, Iterate>(iterate) };
-        // SAFETY: `each` outlives the call.
-        unsafe { iterate(callback, (&raw mut each).cast()) };
-    }
-}
-
-/// The address of the first definition of `name` in the order of loading.
-pub(crate) fn definition(name: &CStr) -> usize {
-    let mut found = 0;
-    each(|object| {
-        found = object.defines(name).unwrap_or(0);
-        found == 0
-    });
-    found as usize
-}
-
 impl Object {
-    fn new(info: Found) -> Option<Self> {
+    pub(super) fn new(info: Found) -> Option<Self> {
         const NONE: Range<u64> = 0..0;
         let mut object = Self {
             base: info.base,
@@ -315,46 +212,26 @@ impl Object {
         })
     }
 
-    fn symbol(&self, idx: u64) -> &'static Symbol {
-        // SAFETY: an index that the object's own tables hold; its table of symbols is as long.
-        unsafe { &*(self.dynamic.symbols as *const Symbol).add(idx as usize) }
+    /// Its table of symbols by hash, if it has one.
+    pub(super) fn hash_table(&self) -> Option<u64> {
+        (self.dynamic.hash != 0).then_some(self.dynamic.hash)
     }
 
-    fn name(&self, symbol: &Symbol) -> &'static CStr {
+    /// A symbol, by an index of one of its tables.
+    pub(super) fn symbol(&self, idx: u64) -> &'static Symbol {
+        let symbol = (self.dynamic.symbols as *const Symbol).wrapping_add(idx as usize);
+        // SAFETY: the object's own tables hold the index; its table of symbols is as long.
+        unsafe { &*symbol }
+    }
+
+    /// Where a symbol that it defines is.
+    pub(super) const fn address(&self, symbol: &Symbol) -> u64 {
+        self.base.wrapping_add(symbol.value)
+    }
+
+    pub(super) fn name(&self, symbol: &Symbol) -> &'static CStr {
         // SAFETY: an offset in the object's table of names, which are NUL-terminated. The objects stay as
         // long as the loader's lock is held, and no name is kept for longer.
         unsafe { CStr::from_ptr((self.dynamic.names + u64::from(symbol.name)) as *const c_char) }
-    }
-
-    /// Where it defines `name`, by its hash table (`DT_GNU_HASH`, as `do_lookup_x` in elf/dl-lookup.c).
-    fn defines(&self, name: &CStr) -> Option<u64> {
-        if self.dynamic.hash == 0 {
-            return None;
-        }
-        // SAFETY: the table's words: number of buckets, first symbol, words of the filter, shift.
-        let word = |idx: u64| u64::from(unsafe { *(self.dynamic.hash as *const u32).add(idx as usize) });
-        let (n_buckets, first, n_filter) = (word(0), word(1), word(2));
-        let buckets = 4 + n_filter * 2;
-        let hash = name
-            .to_bytes()
-            .iter()
-            .fold(5381_u32, |hash, &byte| hash.wrapping_mul(33).wrapping_add(u32::from(byte)));
-        let mut idx = word(buckets + u64::from(hash).checked_rem(n_buckets)?);
-        if idx < first {
-            return None;
-        }
-        loop {
-            let present = word(buckets + n_buckets + idx - first) as u32;
-            if present | 1 == hash | 1 {
-                let symbol = self.symbol(idx);
-                if symbol.section != UNDEFINED && self.name(symbol) == name {
-                    return Some(self.base.wrapping_add(symbol.value));
-                }
-            }
-            if present & 1 != 0 {
-                return None;
-            }
-            idx += 1;
-        }
     }
 }

@@ -16,8 +16,9 @@ use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::objects::{Changes, Object, Slot};
-use super::{loader, names, objects};
+use super::list::{self, Changes};
+use super::objects::{Object, Slot};
+use super::{loader, names};
 use crate::{hooks, sys};
 
 /// Slots that were gone through.
@@ -39,13 +40,13 @@ static DONE: [AtomicU64; REMEMBERED] = [const { AtomicU64::new(0) }; REMEMBERED]
 pub(super) fn take() -> Passed {
     forget();
     let passed = pass(redirect);
-    remember(objects::changes());
+    remember(list::changes());
     passed
 }
 
 /// Redirects the slots of objects that have come since; whether any object has come or gone.
 pub(super) fn take_more() -> bool {
-    let changes = objects::changes();
+    let changes = list::changes();
     let Some(now) = changes else { return false };
     let known = Changes { n_loads: N_LOADS.load(Relaxed), n_unloads: N_UNLOADS.load(Relaxed) };
     // Nothing was taken, or it has been given back.
@@ -107,7 +108,7 @@ fn pass(wanted: impl Fn(&Object, &Slot, u64) -> Option<u64>) -> Passed {
     let mut passed = Passed::default();
     let mut done = DONE.iter();
     let own = hooks::malloc as *const () as u64;
-    objects::each(|object| {
+    list::each(|object| {
         let is_known = DONE.iter().any(|place| place.load(Relaxed) == object.identity());
         if is_known || object.holds(own) || object.holds(loader::lock_address()) || has_its_own(object) {
             return true;

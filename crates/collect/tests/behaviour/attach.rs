@@ -31,9 +31,11 @@ pub(crate) fn process(target: &Target) -> Process {
 /// What is recorded of a process between attaching and detaching, while `work` is done.
 pub(crate) fn attached(options: &Options, target: &mut Target, work: impl FnOnce(&mut Target)) -> Told {
     let agent = agent();
+    let open = process(target).descriptors().unwrap();
     let mut collector = Collector::new(options, Vec::new()).unwrap();
     let attached = agent.attach(&process(target), &collector.settings(), &patient()).unwrap();
     assert!(attached.n_slots > 0 && attached.n_refused == 0, "{attached:?}");
+    assert_eq!(process(target).descriptors().unwrap(), open, "nothing is left open");
     collector.attached(process(target), attached.memory);
     while_turning(&mut collector, || work(target));
     agent.detach(&process(target), &patient()).unwrap();
@@ -134,10 +136,11 @@ fn fault_10_without_proc_nothing_is_loaded() {
     let Some(root) = glibc_roots().first() else { return };
     let program = Program::c_within(root, "late", include_str!("../programs/late.c")).unwrap();
     let mut target = program.spawn().unwrap();
+    let before = process(&target).descriptors().unwrap();
     let error = agent().attach(&process(&target), &settings(&EXACT), &patient()).unwrap_err();
     assert!(error.to_string().contains("no /proc"), "{error}");
     assert_eq!(target.ask("keep").unwrap(), "kept");
-    assert_eq!(process(&target).descriptors().unwrap().len(), 3, "nothing is left open");
+    assert_eq!(process(&target).descriptors().unwrap(), before, "nothing is left open");
 }
 
 #[test]

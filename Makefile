@@ -22,6 +22,8 @@ build: library ## the release binary, and beside it what it loads into services,
 library: ## what is loaded into services, target/library/libslackwater_*.so (the profile links no Rust runtime)
 	cargo build --profile library --package slackwater-allocator
 	cargo build --profile library --package slackwater-agent
+	cargo build --profile library --package slackwater-agent --features checked --target-dir $(TARGET)/checked
+	@install -D $(TARGET)/checked/library/libslackwater_agent.so $(TARGET)/library/checked/libslackwater_agent.so
 
 demo: ## a real service that keeps its memory: diagnosed, trimmed, run tuned, compared (about 8 minutes)
 	@$(PYTHON) demo/run.py

@@ -21,7 +21,12 @@ pub(crate) fn current(process: &Process) -> u32 {
     let Some(thread_state) = frames::thread_state(process, python) else { return 0 };
     let Some(room) = thread::room(process) else { return 0 };
     match python::change(process, python, thread_state, &room) {
-        Some(Change::Above { kept, n_new }) => grow(process, &room, kept, n_new, 0),
+        Some(Change::Above { kept, n_new }) => {
+            let stack = grow(process, &room, kept, n_new, 0);
+            #[cfg(feature = "checked")]
+            python::check(process, python, thread_state, &room);
+            stack
+        }
         Some(Change::TooDeep) => {
             let stack = grow(process, &room, 0, DEEPEST, older_frames(process));
             // They do not begin at a fixed place: nothing of them can be kept.

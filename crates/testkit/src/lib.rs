@@ -34,7 +34,7 @@ mod target;
 pub use compile::Linking;
 pub use error::TestkitError;
 pub use interpreters::{Interpreter, Version, interpreters};
-pub use library::{agent_library, allocator_library};
+pub use library::{agent_library, allocator_library, checked_agent_library};
 pub use program::Program;
 pub use roots::{GlibcRoot, glibc_roots};
 pub use shared_object::SharedObject;

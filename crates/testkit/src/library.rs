@@ -23,6 +23,15 @@ pub fn agent_library() -> Result<PathBuf, TestkitError> {
     library("SLACKWATER_AGENT", "libslackwater_agent.so")
 }
 
+/// The agent that holds each stack it puts together against the thread's frames and ends the process if they
+/// differ, as `make library` leaves it; `SLACKWATER_CHECKED_AGENT` names another.
+///
+/// # Errors
+/// When it has not been built: a test that needs it fails and says how.
+pub fn checked_agent_library() -> Result<PathBuf, TestkitError> {
+    library("SLACKWATER_CHECKED_AGENT", "checked/libslackwater_agent.so")
+}
+
 fn library(variable: &str, name: &str) -> Result<PathBuf, TestkitError> {
     if let Some(path) = std::env::var_os(variable).map(PathBuf::from) {
         return if path.is_file() { Ok(path) } else { Err(TestkitError::NoLibrary { path }) };

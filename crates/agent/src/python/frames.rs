@@ -40,6 +40,7 @@ pub(super) const fn parts(key: u64) -> (u64, u64) {
 }
 
 /// Something that was read is not what it should be: the layout does not hold.
+#[derive(PartialEq, Eq)]
 pub(super) struct Unlike;
 
 /// Reads the interpreter's memory.

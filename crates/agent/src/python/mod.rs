@@ -3,10 +3,14 @@
 //! Invariant: no layout is guessed. What is not known is refused by name, and so is a known release that
 //! does not look as it should when its first stacks are read.
 
+#[cfg(feature = "checked")]
+mod check;
 mod code;
 pub(crate) mod frames;
 mod walk;
 
+#[cfg(feature = "checked")]
+pub(crate) use walk::check;
 pub(crate) use walk::{Change, change, first_of};
 
 use core::str::FromStr;

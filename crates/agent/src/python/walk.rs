@@ -171,3 +171,11 @@ impl<R: Reader> Walk<'_, R> {
 pub(crate) fn first_of(layout: &FrameLayout, frame: u64) -> Option<u64> {
     layout.stack_piece.map(|offset| frame.wrapping_sub(offset)).filter(|piece| piece & 0xfff == 0)
 }
+
+/// Holds what a room remembers against the thread's frames.
+#[cfg(feature = "checked")]
+pub(crate) fn check(process: &Process, python: &Python, thread_state: u64, room: &Room) {
+    if process.python_state().load(Relaxed) >= PROBED_FRAMES {
+        super::check::check(Frames::new(&python.layout, Trusting), thread_state, room);
+    }
+}

@@ -7,4 +7,5 @@ mod attach_trouble;
 mod hazards;
 mod processes;
 mod recording;
+mod stacks;
 mod trouble;

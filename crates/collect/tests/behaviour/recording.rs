@@ -116,12 +116,18 @@ pub(crate) fn while_turning<W: Write + Send, T>(collector: &mut Collector<W>, wo
 
 /// Records a command from start to end.
 pub(crate) fn record(options: &Options, command: &mut Command) -> (BTreeMap<Generation, Told>, Summary) {
+    record_by(&agent_library().unwrap(), options, command)
+}
+
+/// Records a command from start to end by an agent of one's own.
+pub(crate) fn record_by(
+    agent: &Path,
+    options: &Options,
+    command: &mut Command,
+) -> (BTreeMap<Generation, Told>, Summary) {
     let mut collector = Collector::begin(options, Vec::new()).unwrap();
-    let mut child = command
-        .env("LD_PRELOAD", agent_library().unwrap())
-        .env("SLACKWATER_RECORD", collector.path())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command.env("LD_PRELOAD", agent).env("SLACKWATER_RECORD", collector.path()).spawn().unwrap();
     collector.awaits(child.id());
     let mut status = None;
     turn_until(&mut collector, || {

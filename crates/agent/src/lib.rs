@@ -4,7 +4,7 @@
 //! program ── malloc, free ... ─▶ hooks ─▶ the malloc behind ours
 //!                                  │
 //!                 sampler ── live ─┤ recorder ─▶ ring ─▶ collector
-//!                 python::frames ──┘    ▲
+//!         python::frames, native ──┘    ▲
 //! loader ── constructor ─▶ start ───────┘ again in each forked child
 //! tool ── attach ─▶ slots ─▶ start ─────┘ in a process that runs already, until detach
 //! ```
@@ -41,6 +41,7 @@ mod attach;
 #[cfg(not(test))]
 mod hooks;
 mod live;
+mod native;
 mod pieces;
 mod process;
 mod python;

@@ -23,6 +23,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 use slackwater_capture::transport::{Mode, Ring, Session};
 
 use crate::live::{self, Live};
+use crate::native::{self, Cache};
 use crate::pieces::{self, Pieces};
 use crate::python::Python;
 use crate::table::{ENTRY_WORDS, Table};
@@ -50,6 +51,7 @@ mod at {
     pub(super) const KEY: usize = 5;
     pub(super) const N_ROOMS: usize = 6;
     pub(super) const OLDER: usize = 7;
+    pub(super) const LEFT_OUT: usize = 8;
 }
 const HEAD_WORDS: usize = 64;
 const FILTER: usize = HEAD_WORDS;
@@ -59,8 +61,10 @@ const STACK_TABLE: usize = LOCATION_TABLE + LOCATIONS * ENTRY_WORDS;
 const PIECES: usize = STACK_TABLE + STACKS * ENTRY_WORDS;
 const ROOMS: usize = PIECES + pieces::WORDS;
 
+const NATIVE_ROOMS: usize = ROOMS + thread::ROOMS * thread::ROOM_WORDS;
+
 /// Words of the mapping. Nearly all are never touched.
-pub(crate) const WORDS: usize = ROOMS + thread::ROOMS * thread::ROOM_WORDS;
+pub(crate) const WORDS: usize = NATIVE_ROOMS + thread::ROOMS * native::ROOM_WORDS;
 
 /// The process, as hooks see it.
 #[derive(Clone, Copy)]
@@ -70,6 +74,7 @@ pub(crate) struct Process {
     python: Result<Python, &'static str>,
     /// How often recording was begun before, in the upper bits of a key.
     serial: u32,
+    stack_end: u64,
 }
 
 /// Bits of a key for the pid: Linux has at most 2^22.
@@ -110,7 +115,10 @@ pub(crate) fn start(
     python: Result<Python, &'static str>,
 ) -> bool {
     let serial = N_BEGUN.fetch_add(1, Relaxed);
-    let Some(process) = sys::kept(Process { session, words, python, serial }) else { return false };
+    let Some(process) = sys::kept(Process { session, words, python, serial, stack_end: native::stack_end() })
+    else {
+        return false;
+    };
     PROCESS.store(core::ptr::from_ref(process).cast_mut(), Release);
     PHASE.store((&raw const words[at::PHASE]).cast_mut(), Release);
     process.arm();
@@ -167,8 +175,13 @@ impl Process {
         &self.session
     }
 
+    /// Which of the session's rings is this process's.
+    pub(crate) fn ring_number(&self) -> usize {
+        self.words[at::RING].load(Relaxed) as usize
+    }
+
     pub(crate) fn ring(&self) -> Option<Ring<'static>> {
-        self.session.ring(self.words[at::RING].load(Relaxed) as usize)
+        self.session.ring(self.ring_number())
     }
 
     /// The process that the words are of.
@@ -219,9 +232,30 @@ impl Process {
         self.words[at::NEXT_STACK].fetch_add(1, Relaxed) as u32
     }
 
-    /// The stack that stands for callers which were too many; 0 until it is made.
+    /// The location that stands for native frames which cannot be told; 0 until it is made.
+    pub(crate) fn left_out(&self) -> &AtomicU64 {
+        &self.words[at::LEFT_OUT]
+    }
+
+    /// The location that stands for callers which were too many; 0 until it is made.
     pub(crate) fn older(&self) -> &AtomicU64 {
         &self.words[at::OLDER]
+    }
+
+    /// Whether stacks are those of native code too.
+    pub(crate) fn reads_native(&self) -> bool {
+        self.session.settings().native_words != 0
+    }
+
+    /// Where the stack of the first thread begins; 0 if the loader does not say.
+    pub(crate) fn stack_end(&self) -> u64 {
+        self.stack_end
+    }
+
+    /// What a thread remembers of native code, beside its room of the same number.
+    pub(crate) fn native_room(&self, number: usize) -> Option<Cache> {
+        let start = NATIVE_ROOMS + number * native::ROOM_WORDS;
+        Cache::new(self.words.get(start..start + native::ROOM_WORDS)?)
     }
 
     pub(crate) fn python(&self) -> Result<&Python, &'static str> {

@@ -5,10 +5,12 @@
 //!
 //! Invariant: a stack is defined in the ring before it is first used, if there is room for the definition.
 
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
 use slackwater_capture::transport::{Message, Texts};
 
+use crate::native::{self, Merged};
 use crate::process::Process;
 use crate::python::{self, Change, frames};
 use crate::recorder;
@@ -17,6 +19,9 @@ use crate::thread::{self, DEEPEST, Room};
 /// The stack of this thread; 0 when it is in no Python, or that cannot be told.
 #[inline]
 pub(crate) fn current(process: &Process) -> u32 {
+    if process.reads_native() {
+        return with_native(process).unwrap_or(0);
+    }
     let Ok(python) = process.python() else { return 0 };
     let Some(thread_state) = frames::thread_state(process, python) else { return 0 };
     let Some(room) = thread::room(process) else { return 0 };
@@ -34,6 +39,22 @@ pub(crate) fn current(process: &Process) -> u32 {
             stack
         }
         None => 0,
+    }
+}
+
+/// As [`current`], with native frames.
+fn with_native(process: &Process) -> Option<u32> {
+    let room = thread::room(process)?;
+    match native::merged(process, &room) {
+        Merged::All(depth) => {
+            let kept = room.same(depth);
+            Some(grow(process, &room, kept, depth - kept, 0))
+        }
+        Merged::Newest(depth) => {
+            let stack = grow(process, &room, 0, depth, older_frames(process));
+            room.remember(0);
+            Some(stack)
+        }
     }
 }
 
@@ -57,17 +78,28 @@ fn put(process: &Process, room: &Room, level: usize, place: usize, below: u32) -
     let mark = thread::get(found.marks, place) as u32;
     let stack = match key {
         frames::NO_CODE => below,
-        key => on_top_of(process, below, frames::location(process, room.text, key, mark)),
+        key => on_top_of(process, below, location(process, room, key, mark)),
     };
-    room.place_at(frame, level);
     thread::set(room.keys, level, key);
     thread::set(room.stacks, level, u64::from(mark) << 32 | u64::from(stack));
+    if process.reads_native() {
+        // These stacks are compared key by key: their frames are not remembered.
+        return stack;
+    }
+    room.place_at(frame, level);
     if let Ok(python) = process.python()
         && let Some(piece) = python::first_of(&python.layout, frame)
     {
         thread::set(room.pieces, level, process.pieces().mark(piece));
     }
     stack
+}
+
+fn location(process: &Process, room: &Room, key: u64, mark: u32) -> u32 {
+    if process.reads_native() && native::is_native(key) {
+        return if key == native::LEFT_OUT { left_out(process) } else { native::location(key) };
+    }
+    frames::location(process, room.text, key, mark)
 }
 
 /// The stack with one more frame.
@@ -84,16 +116,25 @@ fn on_top_of(process: &Process, parent: u32, location: u32) -> u32 {
 /// The stack that stands for all frames that were too many.
 #[cold]
 fn older_frames(process: &Process) -> u32 {
-    let known = process.older().load(Relaxed) as u32;
-    if known != 0 {
-        return known;
+    on_top_of(process, 0, standing(process, process.older(), b"(older frames)"))
+}
+
+/// The location that stands for native frames which cannot be told.
+#[cold]
+fn left_out(process: &Process) -> u32 {
+    standing(process, process.left_out(), b"(native frames left out)")
+}
+
+/// A location that is no code; `known` remembers it.
+fn standing(process: &Process, known: &AtomicU64, text: &'static [u8]) -> u32 {
+    let present = known.load(Relaxed) as u32;
+    if present != 0 {
+        return present;
     }
-    let text = b"(older frames)";
     let texts = Texts { first_bytes: text.len() as u16, second_bytes: 0 };
-    let location = process.new_location();
-    let message = Message::Location { id: location, line: 0, texts };
+    let id = process.new_location();
+    let message = Message::Location { id, line: 0, texts };
     recorder::send(process, message.encode(), texts, |idx| crate::text::packed(text, idx));
-    let stack = on_top_of(process, 0, location);
-    process.older().store(u64::from(stack), Relaxed);
-    stack
+    known.store(u64::from(id), Relaxed);
+    id
 }

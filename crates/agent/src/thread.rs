@@ -95,6 +95,16 @@ impl Room {
         self.depth.store(depth as u64, Relaxed);
     }
 
+    /// How many levels of the last stack, oldest first, are also those of the `depth` frames just found.
+    pub(crate) fn same(&self, depth: usize) -> usize {
+        let is_same = |&level: &usize| {
+            let place = depth - 1 - level;
+            get(self.keys, level) == get(self.found.keys, place)
+                && u64::from(self.mark(level)) == get(self.found.marks, place)
+        };
+        (0..self.depth().min(depth)).take_while(is_same).count()
+    }
+
     /// The mark of the code at a level.
     #[inline]
     pub(crate) fn mark(&self, level: usize) -> u32 {

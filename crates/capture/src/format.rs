@@ -71,6 +71,9 @@
 //!                what was there before the process was recorded
 //!    25 folded   uv stack  uv tid  uv events  uv count  uv bytes  uv standard deviation of the bytes
 //!                allocations that were given back again, added up instead of kept
+//!    30 native   uv id  text function  text file  uv line  text module
+//!                uv length, build id  uv address in the module
+//!                native code: a location as 03, with an id among those
 //! 40..=7f allocation
 //!                bits 5..3 kind (0 malloc, 1 calloc, 2 realloc, 3 aligned, 4 mapping)
 //!                bit 2 sampled  bit 1 stack as before  bit 0 size as before

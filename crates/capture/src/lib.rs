@@ -53,6 +53,8 @@ pub use index::{FrameAt, Index};
 #[cfg(feature = "file")]
 pub use reader::{Anchor, Capture};
 #[cfg(feature = "file")]
-pub use record::{Allocation, Before, Ending, Folded, Generation, Measure, Module, Record, ResidentBy};
+pub use record::{
+    Allocation, Before, Ending, Folded, Generation, Measure, Module, NativeCode, Record, ResidentBy,
+};
 #[cfg(feature = "file")]
 pub use writer::Writer;

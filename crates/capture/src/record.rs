@@ -123,6 +123,25 @@ pub struct Folded {
     pub deviation_bytes: u64,
 }
 
+/// A location in native code. What is not known is empty, or 0.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NativeCode<'a> {
+    /// What stacks call it: an id among those of all locations.
+    pub id: u32,
+    /// The function, as the symbol tables of the file name it.
+    pub function: Cow<'a, str>,
+    /// The source file.
+    pub file: Cow<'a, str>,
+    /// Its line.
+    pub line: u32,
+    /// The mapped file.
+    pub module: Cow<'a, str>,
+    /// What its linker called it.
+    pub build_id: Cow<'a, [u8]>,
+    /// An address within the instruction, as the mapped file counts.
+    pub offset: u64,
+}
+
 /// One statement about one process, or about the recording.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record<'a> {
@@ -152,6 +171,8 @@ pub enum Record<'a> {
         /// The source file.
         file: Cow<'a, str>,
     },
+    /// Native code.
+    Native(NativeCode<'a>),
     /// A stack: one more call on top of its parent.
     Stack {
         /// What allocations call it.
@@ -223,6 +244,17 @@ impl Record<'_> {
             Self::Ended(ending) => Record::Ended(ending),
             Self::Location { id, line, function, file } => {
                 Record::Location { id, line, function: own(function), file: own(file) }
+            }
+            Self::Native(NativeCode { id, function, file, line, module, build_id, offset }) => {
+                Record::Native(NativeCode {
+                    id,
+                    function: own(function),
+                    file: own(file),
+                    line,
+                    module: own(module),
+                    build_id: build_id.into_owned().into(),
+                    offset,
+                })
             }
             Self::Stack { id, parent, location } => Record::Stack { id, parent, location },
             Self::Thread { tid, name } => Record::Thread { tid, name: own(name) },

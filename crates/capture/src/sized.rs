@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{put_text, take_text};
 use crate::error::DecodeError;
-use crate::record::{Before, Folded, Module, Record, ResidentBy};
+use crate::record::{Before, Folded, Module, NativeCode, Record, ResidentBy};
 use crate::varint::{put, take, take_u32};
 
 /// The tags of such records.
@@ -24,6 +24,7 @@ const RESIDENT_BY: u8 = 0x22;
 const MODULE: u8 = 0x23;
 const BEFORE: u8 = 0x24;
 const FOLDED: u8 = 0x25;
+const NATIVE: u8 = 0x30;
 
 /// Longest build id that is believed; those of linkers have 8 to 32 bytes.
 const BUILD_ID_BYTES_MAX: usize = 64;
@@ -57,9 +58,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
         }
         Record::Module(module) => {
             put_numbers(&mut fields, &[module.start, module.size, module.offset]);
-            let build_id = &module.build_id[..module.build_id.len().min(BUILD_ID_BYTES_MAX)];
-            put(&mut fields, build_id.len() as u64);
-            fields.extend_from_slice(build_id);
+            put_build_id(&mut fields, &module.build_id);
             put_text(&mut fields, &module.path);
             MODULE
         }
@@ -83,6 +82,16 @@ pub(crate) fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
             );
             FOLDED
         }
+        Record::Native(code) => {
+            put(&mut fields, u64::from(code.id));
+            put_text(&mut fields, &code.function);
+            put_text(&mut fields, &code.file);
+            put(&mut fields, u64::from(code.line));
+            put_text(&mut fields, &code.module);
+            put_build_id(&mut fields, &code.build_id);
+            put(&mut fields, code.offset);
+            NATIVE
+        }
         _ => return,
     };
     out.push(tag);
@@ -92,6 +101,12 @@ pub(crate) fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
 
 fn put_numbers(out: &mut Vec<u8>, numbers: &[u64]) {
     numbers.iter().for_each(|&number| put(out, number));
+}
+
+fn put_build_id(out: &mut Vec<u8>, build_id: &[u8]) {
+    let build_id = build_id.get(..BUILD_ID_BYTES_MAX).unwrap_or(build_id);
+    put(out, build_id.len() as u64);
+    out.extend_from_slice(build_id);
 }
 
 /// Takes the record behind `tag`, one of [`TAGS`]; `None` when the tag is not known.
@@ -114,7 +129,7 @@ pub(crate) fn decode<'a>(tag: u8, bytes: &mut &'a [u8]) -> Result<Option<Record<
             start: take(fields)?,
             size: take(fields)?,
             offset: take(fields)?,
-            build_id: take_bytes(fields)?,
+            build_id: take_build_id(fields)?,
             path: take_text(fields)?,
         }),
         BEFORE => Record::Before(Before {
@@ -131,11 +146,20 @@ pub(crate) fn decode<'a>(tag: u8, bytes: &mut &'a [u8]) -> Result<Option<Record<
             bytes: take(fields)?,
             deviation_bytes: take(fields)?,
         }),
+        NATIVE => Record::Native(NativeCode {
+            id: take_u32(fields)?,
+            function: take_text(fields)?,
+            file: take_text(fields)?,
+            line: take_u32(fields)?,
+            module: take_text(fields)?,
+            build_id: take_build_id(fields)?,
+            offset: take(fields)?,
+        }),
         _ => return Ok(None),
     }))
 }
 
-fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Result<Cow<'a, [u8]>, DecodeError> {
+fn take_build_id<'a>(bytes: &mut &'a [u8]) -> Result<Cow<'a, [u8]>, DecodeError> {
     let n_bytes = usize::try_from(take(bytes)?).map_err(|_| DecodeError::Short)?;
     if n_bytes > BUILD_ID_BYTES_MAX {
         return Err(DecodeError::Number);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use slackwater_base::Partial;
 use slackwater_capture::{
     Allocation, Before, Capture, Decoder, Encoder, Ending, Folded, FrameKind, Generation, Measure, Module,
-    ReadError, Record, ResidentBy, Writer,
+    NativeCode, ReadError, Record, ResidentBy, Writer,
 };
 
 fn text() -> impl Strategy<Value = String> {
@@ -40,6 +40,19 @@ fn sized() -> impl Strategy<Value = Record<'static>> {
         (text(), text(), numbers()).prop_map(|(holder, class, [bytes, blocks, ..])| {
             Record::Before(Before { holder: holder.into(), class: class.into(), bytes, blocks })
         }),
+        (any::<[u32; 2]>(), any::<[u64; 1]>(), [text(), text(), text()]).prop_map(
+            |([id, line], [offset], [function, file, module])| {
+                Record::Native(NativeCode {
+                    id,
+                    function: function.into(),
+                    file: file.into(),
+                    line,
+                    module: module.into(),
+                    build_id: vec![1, 2, 3].into(),
+                    offset,
+                })
+            }
+        ),
         (any::<[u32; 2]>(), numbers()).prop_map(
             |([stack, tid], [n_events, count, bytes, deviation_bytes])| {
                 Record::Folded(Folded { stack, tid, n_events, count, bytes, deviation_bytes })

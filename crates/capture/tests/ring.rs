@@ -109,7 +109,8 @@ fn forged_words_are_bounded() {
     assert!(n_slots <= 64, "{n_slots}");
 
     assert!(Session::open(&memory).is_err());
-    let settings = Settings { mode: Mode::Exact, sample_mean: 1, seed: 0, n_rings: 2, n_slots: 64 };
+    let settings =
+        Settings { mode: Mode::Exact, sample_mean: 1, seed: 0, n_rings: 2, n_slots: 64, native_words: 0 };
     let memory = words(Session::words(&settings));
     let session = Session::create(&memory, &settings).unwrap();
     assert!(session.ring(1).is_some() && session.ring(2).is_none());
@@ -118,7 +119,14 @@ fn forged_words_are_bounded() {
 
 #[test]
 fn a_ring_has_one_owner_at_a_time() {
-    let settings = Settings { mode: Mode::Sampled, sample_mean: 512 << 10, seed: 0, n_rings: 2, n_slots: 64 };
+    let settings = Settings {
+        mode: Mode::Sampled,
+        sample_mean: 512 << 10,
+        seed: 0,
+        n_rings: 2,
+        n_slots: 64,
+        native_words: 0,
+    };
     let memory = words(Session::words(&settings));
     let session = Session::create(&memory, &settings).unwrap();
     let first = session.ring(session.claim(10, 0).unwrap()).unwrap();

@@ -1,24 +1,37 @@
 //! Turns: drain every ring, look after every process, write what is due.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
 use slackwater_base::Pid;
 use slackwater_capture::transport::{Mode, Settings};
-use slackwater_capture::{Ending, Generation, Writer};
+use slackwater_capture::{Encoder, Ending, Generation, Writer};
 use slackwater_procfs::Process;
 
 use crate::error::CollectError;
 use crate::generation::{Recorded, SampleMean};
 use crate::memory::SharedMemory;
+use crate::native::{Named, Native};
 use crate::source::{Awaited, Source};
 use crate::sys;
+
+/// Whose calls make a stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stacks {
+    /// Python's.
+    Python,
+    /// Those of native code too.
+    Native,
+}
 
 /// What to record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Samples, or every event.
     pub mode: Mode,
+    /// What a stack consists of.
+    pub stacks: Stacks,
     /// Mean distance of samples in bytes.
     pub sample_mean: u64,
     /// Makes samples repeatable; 0 for none.
@@ -33,6 +46,9 @@ impl Options {
     /// Samples are few; their definitions are not.
     const SAMPLED_SLOTS: usize = 1 << 13;
 
+    /// For the tables of native stacks: the code of some hundred libraries. What is not used takes no memory.
+    const NATIVE_WORDS: usize = 1 << 23;
+
     const fn settings(&self) -> Settings {
         let n_slots = match self.mode {
             Mode::Exact => Self::EXACT_SLOTS,
@@ -44,6 +60,10 @@ impl Options {
             seed: self.seed,
             n_rings: Self::N_RINGS,
             n_slots,
+            native_words: match self.stacks {
+                Stacks::Python => 0,
+                Stacks::Native => Self::NATIVE_WORDS,
+            },
         }
     }
 }
@@ -91,6 +111,7 @@ impl Summary {
 pub struct Collector<W> {
     options: Options,
     sources: Vec<Source>,
+    native: Option<Native>,
     writer: Writer<W>,
     summary: Summary,
     /// The process whose ending will be told, and that ending.
@@ -101,11 +122,15 @@ impl<W: Write> Collector<W> {
     /// Begins a capture, of no process yet.
     ///
     /// # Errors
-    /// When `out` cannot be written.
+    /// When `out` cannot be written, or no thread be started.
     pub fn new(options: &Options, out: W) -> Result<Self, CollectError> {
         let writer = Writer::begin(out, sys::wall_ns(), sys::monotonic_ns()).map_err(CollectError::Write)?;
+        let native = match options.stacks {
+            Stacks::Python => None,
+            Stacks::Native => Some(Native::start().map_err(CollectError::Native)?),
+        };
         let summary = Summary::default();
-        Ok(Self { options: *options, sources: Vec::new(), writer, summary, awaited: None })
+        Ok(Self { options: *options, sources: Vec::new(), native, writer, summary, awaited: None })
     }
 
     /// Begins a capture of a command.
@@ -183,11 +208,14 @@ impl<W: Write> Collector<W> {
         let now_ns = sys::monotonic_ns();
         let mut total = Turn { n_slots: 0, n_processes: 0 };
         for source in &mut self.sources {
-            let turn = source.turn(self.awaited, &mut self.writer, &mut self.summary, now_ns)?;
+            let native = self.native.as_ref();
+            let turn = source.turn(self.awaited, native, &mut self.writer, &mut self.summary, now_ns)?;
             total.n_slots += turn.n_slots;
             total.n_processes += turn.n_processes;
         }
         self.sources.retain(|source| !source.is_over());
+        let names = self.native.as_ref().map(Native::found).unwrap_or_default();
+        self.write_names(names, now_ns)?;
         Ok(total)
     }
 
@@ -203,8 +231,30 @@ impl<W: Write> Collector<W> {
                     former.ending = Some(Ending::Exec);
                     former.replaced();
                 }
-                self.sources[idx].take_up(newcomer, Generation(self.summary.n_processes), sample_mean);
+                let generation = Generation(self.summary.n_processes);
+                if let Some(native) = &self.native {
+                    self.sources[idx].introduce(&newcomer, generation, native);
+                }
+                self.sources[idx].take_up(newcomer, generation, sample_mean);
             }
+        }
+        Ok(())
+    }
+
+    /// Puts down what native code is called; of processes that are gone too.
+    fn write_names(&mut self, names: Vec<Named>, now_ns: u64) -> Result<(), CollectError> {
+        let mut late = BTreeMap::<Generation, Encoder>::new();
+        for named in names {
+            let generation = named.generation;
+            let mut recorded = self.sources.iter_mut().flat_map(Source::recorded);
+            match recorded.find(|one| one.generation == generation) {
+                Some(recorded) => recorded.named(now_ns, &named),
+                None => late.entry(generation).or_default().put(&named.record()),
+            }
+        }
+        for (generation, mut encoder) in late {
+            let written = self.writer.records(generation, now_ns, now_ns, &mut encoder);
+            written.map_err(CollectError::Write)?;
         }
         Ok(())
     }
@@ -217,8 +267,12 @@ impl<W: Write> Collector<W> {
         self.sources.iter().for_each(Source::close);
         let now_ns = sys::monotonic_ns();
         for source in &mut self.sources {
-            source.end(self.awaited, &mut self.writer, &mut self.summary, now_ns)?;
+            let native = self.native.as_ref();
+            source.end(self.awaited, native, &mut self.writer, &mut self.summary, now_ns)?;
         }
+        self.sources.clear();
+        let names = self.native.take().map(Native::finish).unwrap_or_default();
+        self.write_names(names, now_ns)?;
         let header_bytes = slackwater_capture::HEADER_BYTES as u64;
         self.summary.written_bytes = self.writer.written_bytes() + header_bytes;
         let out = self.writer.end(now_ns).map_err(CollectError::Write)?;

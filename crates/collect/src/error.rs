@@ -10,6 +10,9 @@ pub enum CollectError {
     /// The kernel gives no memory that can be shared.
     #[error("cannot make the memory that is shared with the recorded processes")]
     Share(#[source] io::Error),
+    /// The thread that reads frame information cannot be started.
+    #[error("cannot start the thread that makes native stacks readable")]
+    Native(#[source] io::Error),
     /// The capture cannot be written: the disk is full, for example.
     #[error("cannot write the capture")]
     Write(#[source] io::Error),
@@ -23,6 +26,7 @@ impl CollectError {
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Share(_) => "memfd_create must be allowed: see vm.memfd_noexec and the seccomp profile",
+            Self::Native(_) => "raise the limit on threads, or leave out --native",
             Self::Write(_) => {
                 "what was written before can be read; the recorded processes were not disturbed"
             }

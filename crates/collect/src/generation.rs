@@ -10,6 +10,7 @@ use slackwater_capture::{Allocation, Encoder, Ending, Generation, Measure, Recor
 use slackwater_procfs::{Process, State};
 
 use crate::error::CollectError;
+use crate::native::{Named, Native, Task};
 use crate::source::Newcomer;
 
 /// A frame is written when it has so many bytes.
@@ -49,7 +50,9 @@ pub(crate) struct Recorded {
     /// And as it knows it itself.
     pub(crate) inside: u32,
     pub(crate) ending: Option<Ending>,
-    parent: Option<Generation>,
+    pub(crate) parent: Option<Generation>,
+    /// Code whose rules it asked for last.
+    pub(crate) wanted_pc: u64,
     sample_mean: SampleMean,
     process: Option<Process>,
     encoder: Encoder,
@@ -78,6 +81,7 @@ impl Recorded {
             inside,
             ending: None,
             parent,
+            wanted_pc: 0,
             sample_mean,
             process,
             encoder: Encoder::default(),
@@ -98,7 +102,7 @@ impl Recorded {
     }
 
     /// Drains the ring once; how many slots there were.
-    pub(crate) fn drain(&mut self, ring: Ring<'_>, now_ns: u64) -> u64 {
+    pub(crate) fn drain(&mut self, ring: Ring<'_>, now_ns: u64, native: Option<&Native>) -> u64 {
         let before = ring.drained();
         let mut at_is_due = true;
         let stopped = ring.drain(SLOTS_PER_TURN, Message::n_more, |slot, rest| {
@@ -107,7 +111,7 @@ impl Recorded {
                 at_is_due = false;
             }
             if let Some(message) = Message::decode(slot) {
-                self.take(now_ns, message, rest);
+                self.take(now_ns, message, rest, native);
             }
         });
         let n_lost = ring.take_lost();
@@ -145,7 +149,13 @@ impl Recorded {
         matches!(state, Some(State::Stopped | State::Traced))
     }
 
-    fn take(&mut self, now_ns: u64, message: Message, rest: &mut dyn Iterator<Item = Slot>) {
+    fn take(
+        &mut self,
+        now_ns: u64,
+        message: Message,
+        rest: &mut dyn Iterator<Item = Slot>,
+        native: Option<&Native>,
+    ) {
         match message {
             Message::Allocation { measure, sampled, addr, size, stack, tid } => {
                 self.n_events += 1;
@@ -174,6 +184,11 @@ impl Recorded {
                     file: file.into(),
                 });
             }
+            Message::Native { id, pc } => {
+                if let Some(native) = native {
+                    native.ask(Task::Name { generation: self.generation, id, pc });
+                }
+            }
             Message::Born { texts } => {
                 let (program, _) = both(texts, rest);
                 let born = Record::Born {
@@ -194,6 +209,11 @@ impl Recorded {
                 self.no_stacks = Some(why);
             }
         }
+    }
+
+    /// Native code has been named.
+    pub(crate) fn named(&mut self, now_ns: u64, code: &Named) {
+        self.put(now_ns, &code.record());
     }
 
     fn meet(&mut self, tid: u32) {

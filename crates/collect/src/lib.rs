@@ -8,7 +8,7 @@
 //! the capture. When the capture cannot be written any more, recording ends and the processes live on.
 //! What a ring holds was written by somebody else, and is bounded before it is believed.
 //!
-//! Must never know: how allocations are hooked, what a stack means, what a report looks like.
+//! Must never know: how allocations are hooked, what a report looks like.
 
 mod attach;
 mod collector;
@@ -16,12 +16,13 @@ mod error;
 mod generation;
 mod memory;
 mod namespace;
+mod native;
 mod source;
 mod sys;
 mod under_way;
 
 pub use attach::{Agent, AttachError, Attached};
-pub use collector::{Collector, Options, Summary, Turn};
+pub use collector::{Collector, Options, Stacks, Summary, Turn};
 pub use error::{CollectError, MarkError};
 pub use memory::SharedMemory;
 pub use under_way::{UnderWay, claim, mark, under_way};

@@ -12,12 +12,14 @@ use slackwater_base::Pid;
 use slackwater_capture::transport::Ring;
 use slackwater_capture::{Ending, Generation, Writer};
 use slackwater_procfs::Process;
+use slackwater_unwind::Region;
 
 use crate::collector::{Summary, Turn};
 use crate::error::CollectError;
 use crate::generation::{LOOK_NS, LOOK_SOON_NS, Life, Recorded, SampleMean};
 use crate::memory::SharedMemory;
 use crate::namespace::Namespace;
+use crate::native::{Native, Task};
 
 /// The process whose ending its parent will tell, and that ending.
 pub(crate) type Awaited = Option<(u32, Option<Ending>)>;
@@ -95,6 +97,18 @@ impl Source {
         Ok(unknown.filter_map(newcomer).collect())
     }
 
+    /// Has its native code looked at.
+    pub(crate) fn introduce(&self, newcomer: &Newcomer, generation: Generation, native: &Native) {
+        native.ask(Task::Meet {
+            generation,
+            parent: newcomer.parent,
+            pid: newcomer.pid,
+            inside: newcomer.inside,
+            memory: Arc::clone(&self.memory),
+            ring: newcomer.number,
+        });
+    }
+
     /// Takes one up.
     pub(crate) fn take_up(&mut self, newcomer: Newcomer, generation: Generation, sample_mean: SampleMean) {
         if let Some(place) = self.recorded.get_mut(newcomer.number) {
@@ -106,6 +120,7 @@ impl Source {
     pub(crate) fn turn<W: Write>(
         &mut self,
         awaited: Awaited,
+        native: Option<&Native>,
         writer: &mut Writer<W>,
         summary: &mut Summary,
         now_ns: u64,
@@ -119,12 +134,16 @@ impl Source {
             let (Some(recorded), Some(ring)) = (place.as_mut(), session.ring(number)) else { continue };
             recorded.is_awaited = awaited.is_some_and(|(pid, told)| pid == recorded.pid && told.is_none());
             turn.n_processes += 1;
-            turn.n_slots += recorded.drain(ring, now_ns);
+            turn.n_slots += recorded.drain(ring, now_ns, native);
+            if let Some(native) = native {
+                let region = Region::new(session.native());
+                native.look(recorded.generation, &region, number, &mut recorded.wanted_pc);
+            }
             // One that is awaited is kept until its ending is told.
             let is_gone = recorded.look(now_ns, interval_ns) == Life::Gone && !recorded.is_awaited;
             if is_gone {
                 let ending = told(awaited, recorded.pid).unwrap_or(Ending::Gone);
-                finish(recorded, ring, ending, now_ns, writer)?;
+                finish(recorded, ring, ending, native, now_ns, writer)?;
                 summary.count(recorded);
                 ring.release();
                 *place = None;
@@ -147,6 +166,7 @@ impl Source {
     pub(crate) fn end<W: Write>(
         &mut self,
         awaited: Awaited,
+        native: Option<&Native>,
         writer: &mut Writer<W>,
         summary: &mut Summary,
         now_ns: u64,
@@ -154,13 +174,13 @@ impl Source {
         let session = self.memory.session()?;
         for (number, recorded) in self.recorded.iter_mut().enumerate() {
             let (Some(recorded), Some(ring)) = (recorded, session.ring(number)) else { continue };
-            recorded.drain(ring, now_ns);
+            recorded.drain(ring, now_ns, native);
             let untold = match recorded.look_again(now_ns) {
                 Life::Running => Ending::Outlived,
                 Life::Gone => Ending::Gone,
             };
             let ending = told(awaited, recorded.pid).unwrap_or(untold);
-            finish(recorded, ring, ending, now_ns, writer)?;
+            finish(recorded, ring, ending, native, now_ns, writer)?;
             summary.count(recorded);
         }
         Ok(())
@@ -181,13 +201,17 @@ fn finish<W: Write>(
     recorded: &mut Recorded,
     ring: Ring<'_>,
     ending: Ending,
+    native: Option<&Native>,
     now_ns: u64,
     writer: &mut Writer<W>,
 ) -> Result<(), CollectError> {
     recorded.replaced();
     // Each turn passes over one slot at least, so this ends.
-    while recorded.drain(ring, now_ns) > 0 {
+    while recorded.drain(ring, now_ns, native) > 0 {
         recorded.write(writer, now_ns)?;
+    }
+    if let Some(native) = native {
+        native.ask(Task::Leave { generation: recorded.generation });
     }
     recorded.end(ending, now_ns);
     recorded.flush(writer)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use slackwater_capture::{Allocation, Ending, Folded, Generation, Measure, Record};
+use slackwater_capture::{Allocation, Ending, Folded, Generation, Measure, NativeCode, Record};
 
 use crate::estimate::Estimate;
 use crate::live::{Block, Live, Origin};
@@ -14,6 +14,18 @@ use crate::timeline::{Building, Slices};
 
 /// Deepest stack that is followed: agents record fewer frames.
 const DEEPEST: usize = 10_000;
+
+/// A function without a name is called by its place in its file.
+fn native_frame(code: &NativeCode<'_>) -> Frame {
+    let module = code.module.rsplit('/').next().unwrap_or_default();
+    let function = match (code.function.is_empty(), module.is_empty()) {
+        (false, _) => code.function.to_string(),
+        (true, false) => format!("{module}+{:#x}", code.offset),
+        (true, true) => format!("{:#x}", code.offset),
+    };
+    let file = if code.file.is_empty() { &code.module } else { &code.file };
+    Frame { function, file: file.to_string(), line: code.line }
+}
 
 /// What is known of one process so far.
 #[derive(Debug, Default)]
@@ -61,6 +73,9 @@ impl Fold {
             Record::Location { id, line, function, file } => {
                 let frame = Frame { function: function.to_string(), file: file.to_string(), line: *line };
                 self.locations.insert(*id, frame);
+            }
+            Record::Native(code) => {
+                self.locations.insert(code.id, native_frame(code));
             }
             Record::Stack { id, parent, location } => {
                 self.stacks.insert(*id, (*parent, *location));

@@ -47,7 +47,7 @@ fn planted() -> String {
 }
 
 fn options(mode: Mode, seed: u64) -> Options {
-    Options { mode, sample_mean: 512 << 10, seed }
+    Options { mode, stacks: slackwater_collect::Stacks::Python, sample_mean: 512 << 10, seed }
 }
 
 /// Runs a command to its end while it is recorded.

@@ -86,6 +86,14 @@ impl BackingFiles {
     }
 }
 
+/// Opens the very file that `mapping` of `process` maps.
+///
+/// # Errors
+/// When it is no regular file, is out of reach, or its name leads to another one by now.
+pub fn open_mapped(process: &Process, mapping: &Mapping) -> std::io::Result<File> {
+    open_file(process, mapping).map_err(std::io::Error::from)
+}
+
 /// Opens the file that `mapping` maps: by the mapping itself where we may, else by its name below
 /// the target's root directory.
 pub(crate) fn open_file(process: &Process, mapping: &Mapping) -> Result<File, Errno> {

@@ -168,6 +168,22 @@ impl ElfFile {
         })
     }
 
+    /// Calls `visit` with name, address and size of each symbol in executable segments: those of the
+    /// dynamic table first, then those of the static one, which may repeat them.
+    pub fn functions(&self, mut visit: impl FnMut(&[u8], u64, u64)) {
+        let is_code = |address: u64| {
+            self.segments.iter().filter(|segment| segment.executable).any(|segment| {
+                address.checked_sub(segment.address).is_some_and(|inside| inside < segment.memory_bytes)
+            })
+        };
+        self.symbols(Tables::Both, |name, symbol| {
+            if is_code(symbol.address) {
+                visit(name, symbol.address, symbol.bytes);
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+    }
+
     /// Calls `visit` with the name of each defined symbol of code or data, until it says to stop:
     /// those of the dynamic table first, and those of the static one unless only the former are
     /// wanted.

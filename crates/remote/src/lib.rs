@@ -20,6 +20,7 @@ mod sys;
 mod transfer;
 mod zero_page;
 
+pub use backing::open_mapped;
 pub use elf::{ElfError, ElfFile, Section, Segment};
 pub use error::{Denial, RemoteError};
 pub use frames::Frames;

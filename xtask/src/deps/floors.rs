@@ -30,17 +30,19 @@ const CRATES: &[Crate] = &[
     on(1, "procfs", &["base", "memory"]),
     only(&[], on(1, "layout", &["base"])),
     on(1, "capture", &["base"]),
+    // Made outside, walked inside.
+    only(&[], on(1, "unwind", &[])),
     only(&[], on(1, "control", &["base", "layout"])),
     on(2, "remote", &["base", "memory", "procfs"]),
     on(2, "inject", &["base", "memory", "procfs", "remote"]),
     // What the next two share. They live inside somebody else's process.
     only(&["libc"], on(2, "inside", &[])),
     // `layout` says where a frame keeps what.
-    only(&["libc"], on(2, "agent", &["base", "capture", "inside", "layout"])),
+    only(&["libc"], on(2, "agent", &["base", "capture", "inside", "layout", "unwind"])),
     // `layout` defines the block that the allocator writes and `heap` reads.
     only(&["libc", "tikv-jemalloc-sys"], on(2, "allocator", &["base", "control", "inside", "layout"])),
     // Drains what the agents hand over, and writes it down; loads the agent where it is not.
-    on(2, "collect", &["base", "capture", "inject", "procfs"]),
+    on(2, "collect", &["base", "memory", "procfs", "capture", "unwind", "remote", "inject"]),
     on(3, "heap", &["base", "memory", "layout"]),
     on(3, "python", &["base", "memory", "layout"]),
     // What an allocator can be told is stated once, in `tune`.

@@ -23,9 +23,11 @@ use crate::sys;
 pub(super) const PROBED_FRAMES: u64 = 1000;
 
 /// Bits of a key for the place in the code, which is counted in instructions of two bytes.
-const PLACE_BITS: u32 = 20;
+pub(crate) const PLACE_BITS: u32 = 20;
 /// No instruction of the code yet, or one that is too far.
 pub(super) const NO_PLACE: u64 = (1 << PLACE_BITS) - 1;
+/// In the lower bits of a key of native code: the upper ones are its location.
+pub(crate) const NATIVE_PLACE: u64 = NO_PLACE - 1;
 /// The key of a frame without code, which stacks leave out.
 pub(crate) const NO_CODE: u64 = 0;
 

@@ -3,12 +3,14 @@
 //! Invariant: no layout is guessed. What is not known is refused by name, and so is a known release that
 //! does not look as it should when its first stacks are read.
 
+mod chain;
 #[cfg(feature = "checked")]
 mod check;
 mod code;
 pub(crate) mod frames;
 mod walk;
 
+pub(crate) use chain::{Chain, Item};
 #[cfg(feature = "checked")]
 pub(crate) use walk::check;
 pub(crate) use walk::{Change, change, first_of};

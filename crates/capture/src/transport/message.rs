@@ -19,6 +19,7 @@ const STACK: u8 = 10;
 const LOCATION: u8 = 11;
 const BORN: u8 = 12;
 const NO_STACKS: u8 = 13;
+const NATIVE: u8 = 15;
 
 /// Two texts that follow the first slot; the second one may be empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +92,13 @@ pub enum Message {
         /// What follows.
         texts: Texts,
     },
+    /// Native code: what a location means.
+    Native {
+        /// What it is called.
+        id: u32,
+        /// An address within the instruction.
+        pc: u64,
+    },
     /// The process; its program's name follows.
     Born {
         /// What follows.
@@ -126,6 +134,7 @@ impl Message {
             Self::Location { id, line, texts } => {
                 [first(LOCATION, texts.n_slots(), id as u64), lengths(texts), line as u64]
             }
+            Self::Native { id, pc } => [first(NATIVE, 0, id as u64), pc, 0],
             Self::Born { texts } => [first(BORN, texts.n_slots(), 0), lengths(texts), 0],
             Self::NoStacks { texts } => [first(NO_STACKS, texts.n_slots(), 0), lengths(texts), 0],
         }
@@ -147,6 +156,7 @@ impl Message {
                 Self::Stack { id: value as u32, parent: slot[1] as u32, location: (slot[1] >> 32) as u32 }
             }
             LOCATION => Self::Location { id: value as u32, line: slot[2] as u32, texts },
+            NATIVE => Self::Native { id: value as u32, pc: slot[1] },
             BORN => Self::Born { texts },
             NO_STACKS => Self::NoStacks { texts },
             _ => {

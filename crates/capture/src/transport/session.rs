@@ -17,6 +17,7 @@ const AT_SEED: usize = 4;
 const AT_N_RINGS: usize = 5;
 const AT_N_SLOTS: usize = 6;
 const AT_REFUSED: usize = 7;
+const AT_NATIVE: usize = 8;
 /// On a cache line of its own: written all the time.
 const AT_BEAT: usize = 32;
 
@@ -24,6 +25,8 @@ const AT_BEAT: usize = 32;
 const RINGS_MAX: u64 = 4096;
 /// Most slots of a ring that are believed.
 const SLOTS_MAX: u64 = 1 << 24;
+/// Most words for native stacks that are believed.
+const NATIVE_MAX: u64 = 1 << 28;
 
 /// Whether the collector still listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +59,8 @@ pub struct Settings {
     pub n_rings: usize,
     /// Slots of each; a power of two.
     pub n_slots: usize,
+    /// Words for the tables of native stacks; 0 when those are not read.
+    pub native_words: usize,
 }
 
 /// These words are no session of this release.
@@ -74,7 +79,7 @@ pub struct Session<'m> {
 impl<'m> Session<'m> {
     /// Words that a session with these settings takes.
     pub const fn words(settings: &Settings) -> usize {
-        HEADER + settings.n_rings * Ring::words(settings.n_slots)
+        HEADER + settings.n_rings * Ring::words(settings.n_slots) + settings.native_words
     }
 
     /// Makes a session of zeroed memory.
@@ -93,6 +98,7 @@ impl<'m> Session<'m> {
         header[AT_SEED].store(settings.seed, Relaxed);
         header[AT_N_RINGS].store(settings.n_rings as u64, Relaxed);
         header[AT_N_SLOTS].store(settings.n_slots as u64, Relaxed);
+        header[AT_NATIVE].store(settings.native_words as u64, Relaxed);
         header[AT_COOKIE].store(COOKIE, Release);
         Self::open(words)
     }
@@ -120,6 +126,10 @@ impl<'m> Session<'m> {
             seed: header[AT_SEED].load(Relaxed),
             n_rings: bounded(AT_N_RINGS, RINGS_MAX)?,
             n_slots: bounded(AT_N_SLOTS, SLOTS_MAX)?,
+            native_words: match header[AT_NATIVE].load(Relaxed) {
+                0 => 0,
+                _ => bounded(AT_NATIVE, NATIVE_MAX)?,
+            },
         };
         let sound = settings.n_slots.is_power_of_two() && words.len() >= Self::words(&settings);
         if sound { Ok(Self { words, header, rings, settings }) } else { Err(NotASession) }
@@ -143,6 +153,12 @@ impl<'m> Session<'m> {
         let n_words = HEADER_WORDS + self.settings.n_slots * super::SLOT_WORDS;
         let start = number * n_words;
         Ring::new(self.rings.get(start..start + n_words)?)
+    }
+
+    /// The words for the tables of native stacks, behind the rings.
+    pub fn native(&self) -> &'m [AtomicU64] {
+        let end = Self::words(&self.settings);
+        self.words.get(end - self.settings.native_words..end).unwrap_or_default()
     }
 
     /// Takes a free ring for a process: its number. If there is none, that is counted.

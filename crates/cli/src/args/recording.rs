@@ -29,6 +29,10 @@ pub(crate) struct RecordArgs {
     #[arg(long)]
     pub(crate) exact: bool,
 
+    /// Record the calls of native code too, not Python's alone
+    #[arg(short, long)]
+    pub(crate) native: bool,
+
     /// Mean distance of samples
     #[arg(long, value_name = "SIZE", default_value = "512KiB", value_parser = sample_mean)]
     pub(crate) sample: Bytes,

@@ -14,7 +14,7 @@ use std::process::Command as Child;
 
 use slackwater_base::Bytes;
 use slackwater_capture::transport::Mode;
-use slackwater_collect::{Collector, Options, Summary};
+use slackwater_collect::{Collector, Options, Stacks, Summary};
 use slackwater_report::visible;
 
 use super::run::command::Command;
@@ -60,6 +60,7 @@ Examples:\n  \
 pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure> {
     let options = Options {
         mode: if args.exact { Mode::Exact } else { Mode::Sampled },
+        stacks: if args.native { Stacks::Native } else { Stacks::Python },
         sample_mean: args.sample.0,
         seed: args.seed,
     };

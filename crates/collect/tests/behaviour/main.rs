@@ -5,6 +5,7 @@
 mod attach;
 mod attach_trouble;
 mod hazards;
+mod native;
 mod processes;
 mod recording;
 mod stacks;

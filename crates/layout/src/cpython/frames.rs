@@ -39,6 +39,17 @@ pub enum Instruction {
     },
 }
 
+/// Where a call of the interpreter's loop begins in the chain of frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LoopEntry {
+    /// Each frame has a call of its own.
+    EveryFrame,
+    /// The byte at this offset of a frame is 1 where one begins.
+    Flag(u64),
+    /// Below the frames of a call stands one without code: [`FrameLayout::frame_owner`].
+    FrameWithoutCode,
+}
+
 /// Offsets on the way from the runtime to the names and lines of a thread's stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FrameLayout {
@@ -54,6 +65,8 @@ pub struct FrameLayout {
     pub frame_previous: u64,
     /// Of the byte that says who owns a frame, where frames without code exist; those have 3 there.
     pub frame_owner: Option<u64>,
+    /// Where a call of the interpreter's loop begins.
+    pub loop_entry: LoopEntry,
     /// Where in its code a frame is.
     pub instruction: Instruction,
     /// Bytes before the first frame in a piece of a thread's stack of frames, where that is a mapping of
@@ -107,6 +120,7 @@ impl FrameLayout {
                 frame_code: 32,
                 frame_previous: 48,
                 frame_owner: None,
+                loop_entry: LoopEntry::Flag(68),
                 instruction: Instruction::Pointer { offset: 56, code_start: 184 },
                 code_version: None,
                 code_first_line: 72,
@@ -135,6 +149,7 @@ impl FrameLayout {
             frame_code: 32,
             frame_previous: 24,
             frame_owner: None,
+            loop_entry: LoopEntry::EveryFrame,
             instruction: Instruction::Index { offset: index, unit_bytes },
             stack_piece: None,
             code_version: None,
@@ -157,6 +172,7 @@ impl FrameLayout {
             frame_code: 0,
             frame_previous: 8,
             frame_owner: Some(70),
+            loop_entry: LoopEntry::FrameWithoutCode,
             instruction: Instruction::Pointer { offset: 56, code_start: 200 },
             stack_piece: Some(24),
             code_version: Some(92),

@@ -1,0 +1,105 @@
+//! What one thread remembers between walks: the rules of the code that it has passed, and how far its stack
+//! can be read.
+//!
+//! ```text
+//! head    list  thread  low  high  patience  ...
+//! entry   pc  rule (2 words)  key of the location
+//! ```
+//!
+//! Invariant: only its thread uses it, and only in one hook at a time. An entry whose pc is there is whole,
+//! and of the list in the head.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Relaxed, Release};
+
+use slackwater_unwind::{List, RULE_WORDS};
+
+const HEAD_WORDS: usize = 8;
+const LIST: usize = 0;
+const THREAD: usize = 1;
+const LOW: usize = 2;
+const HIGH: usize = 3;
+const WAITS: usize = 4;
+
+const ENTRIES: usize = 512;
+const ENTRY_WORDS: usize = 4;
+
+/// Words for one thread, in whole pages.
+pub(crate) const ROOM_WORDS: usize = (HEAD_WORDS + ENTRIES * ENTRY_WORDS).next_multiple_of(512);
+
+/// What is known of an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Known {
+    pub(super) rule: [u64; RULE_WORDS],
+    /// The key of its location; 0 until it is needed.
+    pub(super) key: u64,
+}
+
+/// The memory of one thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Cache {
+    head: &'static [AtomicU64; HEAD_WORDS],
+    entries: &'static [[AtomicU64; ENTRY_WORDS]],
+}
+
+impl Cache {
+    /// In these words; `None` when they are too few.
+    pub(crate) fn new(words: &'static [AtomicU64]) -> Option<Self> {
+        let (head, rest) = words.split_first_chunk()?;
+        let (entries, _) = rest.get(..ENTRIES * ENTRY_WORDS)?.as_chunks();
+        Some(Self { head, entries })
+    }
+
+    /// Forgets what is no longer true: with another list all rules, in another thread its stack.
+    pub(super) fn renew(&self, list: List, tid: u32) {
+        if self.head[THREAD].load(Relaxed) != u64::from(tid) {
+            self.head[HIGH].store(0, Relaxed);
+            self.head[WAITS].store(0, Relaxed);
+            self.head[THREAD].store(u64::from(tid), Release);
+        }
+        if self.head[LIST].load(Relaxed) != list.0 {
+            self.entries.iter().for_each(|[pc, ..]| pc.store(0, Relaxed));
+            self.head[LIST].store(list.0, Release);
+        }
+    }
+
+    fn entry(&self, pc: u64) -> Option<&'static [AtomicU64; ENTRY_WORDS]> {
+        // The lowest bits of return addresses are as good as any.
+        self.entries.get((pc ^ pc >> 9) as usize % ENTRIES)
+    }
+
+    /// What is remembered of the code at `pc`.
+    #[inline]
+    pub(super) fn get(&self, pc: u64) -> Option<Known> {
+        let [at, first, second, key] = self.entry(pc)?;
+        let known = Known { rule: [first.load(Relaxed), second.load(Relaxed)], key: key.load(Relaxed) };
+        (at.load(Relaxed) == pc).then_some(known)
+    }
+
+    /// Remembers it.
+    pub(super) fn put(&self, pc: u64, known: Known) {
+        let Some([at, first, second, key]) = self.entry(pc) else { return };
+        at.store(0, Relaxed);
+        // Release: a hook that is left in the middle, by a jump out of a signal's handler, leaves no entry.
+        first.store(known.rule[0], Release);
+        second.store(known.rule[1], Relaxed);
+        key.store(known.key, Relaxed);
+        at.store(pc, Release);
+    }
+
+    /// Where the stack was found readable, from the lowest address on; empty before.
+    pub(super) fn stack(&self) -> (u64, u64) {
+        (self.head[LOW].load(Relaxed), self.head[HIGH].load(Relaxed))
+    }
+
+    /// It is readable there.
+    pub(super) fn set_stack(&self, low: u64, high: u64) {
+        self.head[LOW].store(low, Relaxed);
+        self.head[HIGH].store(high, Relaxed);
+    }
+
+    /// How often this thread has waited in vain.
+    pub(super) fn waits(&self) -> &'static AtomicU64 {
+        &self.head[WAITS]
+    }
+}

@@ -1,0 +1,131 @@
+//! Python's frames with the calls of the interpreter's loop that they belong to.
+//!
+//! Until 3.10 each frame has a call of its own. In 3.11 a frame says whether the loop was called for it. Since
+//! 3.12 a frame without code, on the C stack, stands below those of one call
+//! (Include/internal/pycore_frame.h).
+//!
+//! Invariant: as of `frames`: those that are read first are probed before they are believed.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use slackwater_layout::cpython::LoopEntry;
+
+use super::Python;
+use super::frames::{
+    Frames, NATIVE_PLACE, NO_CODE, NO_PLACE, PROBED_FRAMES, Probing, Reader, Trusting, Unlike,
+};
+use crate::process::Process;
+use crate::recorder;
+
+/// Frames without code are no frames of a stack, so a chain of them needs a bound.
+const LINKS_MAX: usize = 1 << 16;
+
+/// What comes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Item {
+    /// A frame: its key, and the mark of its code.
+    Frame(u64, u32),
+    /// The loop was called for the frames before this.
+    Entry,
+}
+
+/// Probes at first.
+#[derive(Clone, Copy)]
+enum Belief {
+    Probing(Probing),
+    Trusting(Trusting),
+}
+
+impl Reader for Belief {
+    #[inline]
+    fn read(self, addr: u64) -> Result<u64, Unlike> {
+        match self {
+            Self::Probing(reader) => reader.read(addr),
+            Self::Trusting(reader) => reader.read(addr),
+        }
+    }
+
+    #[inline]
+    fn is_code(self, code: u64) -> bool {
+        match self {
+            Self::Probing(reader) => reader.is_code(code),
+            Self::Trusting(reader) => reader.is_code(code),
+        }
+    }
+}
+
+/// The chain of one thread, newest first.
+pub(crate) struct Chain<'a> {
+    process: &'a Process,
+    frames: Frames<'a, Belief>,
+    frame: u64,
+    n_links: usize,
+    /// The frame that was handed out last is the first one of its call.
+    at_entry: bool,
+}
+
+impl<'a> Chain<'a> {
+    pub(crate) fn new(process: &'a Process, python: &'a Python, thread_state: u64) -> Self {
+        let belief = match process.python_state().load(Relaxed) {
+            ..PROBED_FRAMES => Belief::Probing(Probing { code_type: python.code_type }),
+            _ => Belief::Trusting(Trusting),
+        };
+        let frames = Frames::new(&python.layout, belief);
+        let newest = frames.newest(thread_state);
+        let mut chain = Self { process, frames, frame: 0, n_links: 0, at_entry: false };
+        chain.frame = newest.unwrap_or_else(|Unlike| chain.refuse());
+        chain
+    }
+
+    /// The next item; `None` at the end.
+    pub(crate) fn next(&mut self) -> Option<Item> {
+        if core::mem::take(&mut self.at_entry) {
+            return Some(Item::Entry);
+        }
+        self.n_links += 1;
+        if self.frame == 0 || self.n_links > LINKS_MAX {
+            return None;
+        }
+        match self.item() {
+            Ok(item) => Some(item),
+            Err(Unlike) => {
+                self.frame = self.refuse();
+                None
+            }
+        }
+    }
+
+    fn item(&mut self) -> Result<Item, Unlike> {
+        let frame = self.frame;
+        let read = self.frames.read(frame)?;
+        if matches!(self.frames.reader, Belief::Probing(_)) {
+            let n_probed = self.process.python_state();
+            let n = n_probed.load(Relaxed);
+            // Not over what another thread may have found out: that they are to be refused.
+            if n < PROBED_FRAMES {
+                let _ = n_probed.compare_exchange(n, n + 1, Relaxed, Relaxed);
+            }
+        }
+        self.frame = read.previous;
+        if read.key == NO_CODE {
+            return Ok(Item::Entry);
+        }
+        self.at_entry = match self.frames.layout.loop_entry {
+            LoopEntry::EveryFrame => true,
+            LoopEntry::Flag(offset) => {
+                let word = self.frames.reader.read(frame + (offset & !7))?;
+                (word >> ((offset & 7) * 8)) as u8 != 0
+            }
+            LoopEntry::FrameWithoutCode => false,
+        };
+        // Code so large that a place in it looks like the mark of native keys.
+        let key = if read.key & NO_PLACE == NATIVE_PLACE { read.key | NO_PLACE } else { read.key };
+        Ok(Item::Frame(key, read.mark))
+    }
+
+    #[cold]
+    fn refuse(&self) -> u64 {
+        recorder::refuse_stacks(self.process, "a frame of this CPython does not look as its release's do");
+        0
+    }
+}

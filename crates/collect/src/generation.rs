@@ -10,7 +10,7 @@ use slackwater_capture::{Allocation, Encoder, Ending, Generation, Measure, Recor
 use slackwater_procfs::{Process, State};
 
 use crate::error::CollectError;
-use crate::native::{Named, Native, Task};
+use crate::native::{Asked, Named, Native, Task};
 use crate::source::Newcomer;
 
 /// A frame is written when it has so many bytes.
@@ -51,8 +51,8 @@ pub(crate) struct Recorded {
     pub(crate) inside: u32,
     pub(crate) ending: Option<Ending>,
     pub(crate) parent: Option<Generation>,
-    /// Code whose rules it asked for last.
-    pub(crate) wanted_pc: u64,
+    /// What native code it asked for.
+    pub(crate) asked: Asked,
     sample_mean: SampleMean,
     process: Option<Process>,
     encoder: Encoder,
@@ -81,7 +81,7 @@ impl Recorded {
             inside,
             ending: None,
             parent,
-            wanted_pc: 0,
+            asked: Asked::default(),
             sample_mean,
             process,
             encoder: Encoder::default(),

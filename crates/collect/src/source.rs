@@ -136,8 +136,9 @@ impl Source {
             turn.n_processes += 1;
             turn.n_slots += recorded.drain(ring, now_ns, native);
             if let Some(native) = native {
-                let region = Region::new(session.native());
-                native.look(recorded.generation, &region, number, &mut recorded.wanted_pc);
+                let slot = Region::new(session.native()).slot(number);
+                slot.iter()
+                    .for_each(|slot| native.look(&mut recorded.asked, recorded.generation, slot, now_ns));
             }
             // One that is awaited is kept until its ending is told.
             let is_gone = recorded.look(now_ns, interval_ns) == Life::Gone && !recorded.is_awaited;

@@ -186,3 +186,57 @@ fn place(expression: Expression<Slice<'_>>, encoding: gimli::Encoding) -> Option
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use slackwater_remote::ElfFile;
+
+    use super::*;
+
+    /// Frame information of a real program, and its address.
+    fn real() -> (Vec<u8>, u64) {
+        let elf = ElfFile::open(std::fs::File::open("/bin/true").unwrap()).unwrap();
+        let section = elf.section(".eh_frame").unwrap();
+        (elf.contents(section).unwrap(), section.address)
+    }
+
+    fn table(eh_frame: &[u8], eh_frame_at: u64) -> Table {
+        compile(&Frames { eh_frame, eh_frame_at, ..Frames::default() }, 0, |_| false)
+    }
+
+    #[test]
+    fn a_real_program_has_rules_in_order() {
+        let (bytes, at) = real();
+        let table = table(&bytes, at);
+        let offsets: Vec<u64> = table.rows.iter().map(|row| row >> 32).collect();
+        assert!(offsets.len() > 100 && offsets.is_sorted_by(|one, other| one < other));
+        assert!(table.rows.iter().all(|&row| (row as u32 as usize) < table.rules.len()));
+        let start =
+            Rule { cfa: Cfa::Offset(Base::Rsp, 8), rbp: Saved::Kept, rbx: Saved::Kept, runs_python: false };
+        assert!(table.rules.contains(&start), "no function begins");
+        assert!(table.rules.iter().any(|rule| rule.cfa == Cfa::End), "_start has no end");
+    }
+
+    #[test]
+    fn damaged_frame_information_is_unknown_and_nothing_worse() {
+        let (bytes, at) = real();
+        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % below as u64) as usize
+        };
+        for round in 0..300 {
+            let mut damaged = bytes.clone();
+            for _ in 0..=round % 40 {
+                let place = next(damaged.len());
+                damaged[place] = next(256) as u8;
+            }
+            damaged.truncate(damaged.len() - next(if round % 3 == 0 { damaged.len() } else { 1 }));
+            let table = table(&damaged, at);
+            assert!(table.rows.is_sorted(), "round {round}");
+            assert!(table.rows.iter().all(|&row| (row as u32 as usize) < table.rules.len()));
+        }
+    }
+}

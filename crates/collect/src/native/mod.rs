@@ -18,9 +18,19 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use slackwater_capture::Generation;
-use slackwater_unwind::Region;
+use slackwater_unwind::Slot;
 
 pub(crate) use worker::{Named, Task};
+
+/// Other code may come to lie where a library was unloaded: for so long its callers may be misread.
+const LOOK_NS: u64 = 2_000_000_000;
+
+/// What a process was looked at for, and when.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    pc: u64,
+    ns: u64,
+}
 
 /// The thread that reads files, as the collector sees it. It ends with this value.
 #[derive(Debug)]
@@ -38,12 +48,12 @@ impl Native {
         Ok(Self { tasks, names })
     }
 
-    /// Passes on what a process wants to know; what it wanted last is in `asked`.
-    pub(crate) fn look(&self, generation: Generation, region: &Region<'_>, ring: usize, asked: &mut u64) {
-        let Some(slot) = region.slot(ring) else { return };
+    /// Passes on what a process wants to know, and now and then has its mappings looked at unasked.
+    pub(crate) fn look(&self, asked: &mut Asked, generation: Generation, slot: &Slot<'_>, now_ns: u64) {
         let pc = slot.wanted();
-        if pc != 0 && pc != *asked {
-            *asked = pc;
+        let is_new = pc != 0 && pc != asked.pc;
+        if is_new || now_ns.saturating_sub(asked.ns) > LOOK_NS {
+            *asked = Asked { pc, ns: now_ns };
             self.ask(Task::Want { generation, pc });
         }
     }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::io::Cursor;
 use std::path::Path;
+use std::process::Command;
 
 use slackwater_capture::{Allocation, Capture, NativeCode, Record};
 use slackwater_collect::{Collector, Options, Stacks};
-use slackwater_testkit::{Linking, Program};
+use slackwater_testkit::{Interpreter, Linking, Program, interpreters};
 
 use crate::recording::{EXACT, under, while_turning};
 
@@ -125,4 +126,144 @@ fn chains_of_c_are_what_the_runtime_says() {
     check_chains(Linking::Dynamic, &["-O2", "-fno-omit-frame-pointer", "-pthread"]);
     check_chains(Linking::DynamicFixed, &["-O1", "-pthread"]);
     check_chains(Linking::Dynamic, &["-O0", "-pthread"]);
+}
+
+/// C that calls Python back, and allocates.
+const PLANTED: &str = "
+#include <stdlib.h>
+void *planted_block;
+__attribute__((noinline)) void planted_inner(size_t size) { planted_block = malloc(size); __asm__ volatile(\"\"); }
+__attribute__((noinline)) int planted_outer(int (*call)(int), int n) { return call(n) + 1; }
+";
+
+const MIXED: &str = r#"
+import ctypes, sys, traceback
+sys.setrecursionlimit(3000)
+planted = ctypes.CDLL(sys.argv[1])
+planted.planted_inner.argtypes = [ctypes.c_size_t]
+kept = []
+
+def told(case, size):
+    frames = traceback.extract_stack()[:-1]
+    reply(f"{case} {size} " + " ".join(frame.name for frame in reversed(frames)))
+
+def allocate(case, size):
+    told(case, size + 33)
+    kept.append(bytes(size))
+
+def nested(n, case, size):
+    if n:
+        return nested(n - 1, case, size)
+    allocate(case, size)
+
+def items(case, size):
+    yield 1
+    allocate(case, size)
+    yield 2
+
+def by_sort(case, size):
+    def key(item):
+        if item == 2:
+            allocate(case, size)
+        return item
+    sorted([1, 2, 3], key=key)
+
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)
+def called_back(n):
+    told("planted", 777_777)
+    planted.planted_inner(777_777)
+    return n
+
+class Deleted:
+    def __del__(self):
+        allocate("deleted", 600_005)
+
+def by_deletion():
+    one = Deleted()
+    one = None
+
+def by_exception(case, size):
+    try:
+        raise ValueError
+    except ValueError:
+        nested(2, case, size)
+
+ready()
+for _ in commands():
+    allocate("plain", 600_000)
+    nested(5, "nested", 600_001)
+    list(items("generator", 600_002))
+    list(map(lambda item: nested(1, "mapped", 600_003 + item), [0]))
+    by_sort("sorted", 600_004)
+    by_deletion()
+    by_exception("exception", 600_006)
+    nested(400, "deep", 600_007)
+    list(generated for generated in items("expression", 600_008))
+    planted.planted_outer(called_back, 3)
+    reply("end")
+"#;
+
+/// Python's frames, interleaved with those of native code, are Python's own account; for one interpreter.
+fn check_mixed(interpreter: &Interpreter, planted: &Path) {
+    let name = interpreter.to_string();
+    let mut collector = Collector::begin(&NATIVE, Vec::new()).unwrap();
+    let program = Program::python(interpreter, "mixed", MIXED).unwrap().arg(planted);
+    let program = under(&collector, &program);
+    let answers = while_turning(&mut collector, || {
+        let mut target = program.spawn().unwrap();
+        let mut answers = vec![target.ask("go").unwrap()];
+        while answers.last().is_some_and(|answer| answer != "end") {
+            answers.push(target.answer("go").unwrap());
+        }
+        assert!(target.finish().unwrap().success());
+        answers
+    });
+    let (_, bytes) = collector.end().unwrap();
+    let stacked = Stacked::read(&bytes);
+    assert_eq!(answers.len(), 11, "{name}: {answers:?}");
+    for answer in &answers[..10] {
+        let mut words = answer.split_whitespace();
+        let (case, size) = (words.next().unwrap(), words.next().unwrap().parse::<u64>().unwrap());
+        let expected: Vec<&str> = words.collect();
+        let allocation = stacked.allocations.iter().find(|(_, found, _)| *found == size);
+        let &(_, _, stack) = allocation.unwrap_or_else(|| panic!("{name} {case}: not recorded"));
+        let names = stacked.names(stack);
+        let python: Vec<&str> = stacked
+            .frames(stack)
+            .into_iter()
+            .filter_map(|frame| match frame {
+                Frame::Other(function) => Some(function.rsplit('.').next().unwrap_or(function)),
+                Frame::Native { .. } => None,
+            })
+            .collect();
+        assert_eq!(python, expected, "{name} {case}: {names:?}");
+        assert!(!names.contains(&"_PyEval_EvalFrameDefault"), "{name} {case}: {names:?}");
+        assert_eq!(*names.last().unwrap(), "_start", "{name} {case}: {names:?}");
+        if case == "planted" {
+            let at = |function: &str| {
+                let found = names.iter().position(|&name| name == function);
+                found.unwrap_or_else(|| panic!("{name}: no {function} in {names:?}"))
+            };
+            let order =
+                [at("planted_inner"), at("called_back"), at("planted_outer"), at("<module>"), at("_start")];
+            assert!(order.is_sorted(), "{name}: {names:?}");
+            assert_eq!(order[0], 0, "{name}: {names:?}");
+        }
+    }
+}
+
+#[test]
+fn python_and_native_frames_interleave_as_they_called_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, planted) = (folder.path().join("planted.c"), folder.path().join("planted.so"));
+    std::fs::write(&source, PLANTED).unwrap();
+    let flags = ["-O2", "-shared", "-fPIC", "-o"];
+    let built = Command::new("cc").args(flags).arg(&planted).arg(&source).status().unwrap();
+    assert!(built.success());
+    let known = |one: &&Interpreter| one.is_plain() && (8..=13).contains(&one.version().1);
+    let known: Vec<&Interpreter> = interpreters().iter().filter(known).collect();
+    assert!(!known.is_empty(), "no CPython 3.8 to 3.13 here");
+    for interpreter in known {
+        check_mixed(interpreter, &planted);
+    }
 }

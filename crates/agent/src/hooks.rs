@@ -4,7 +4,8 @@
 //! before it, because after it the address may already be another thread's. `malloc_usable_size` is the
 //! next library's own: it is not exported here.
 //!
-//! Invariant: what the real function returns is returned, and `errno` is the real function's.
+//! Invariant: what the real function returns is returned, and `errno` is the real function's: whatever in
+//! here could change it (`sys`) keeps it.
 #![allow(unsafe_code)] // the C interface of malloc and mmap
 
 use core::ffi::{c_int, c_void};
@@ -28,7 +29,7 @@ fn allocated(measure: u8, block: *mut c_void, size: usize) {
         }
     } else if phase == EXACT {
         if !block.is_null() {
-            sys::keeping_errno(|| recorder::allocation(measure, block as u64, size as u64));
+            recorder::allocation(measure, block as u64, size as u64);
         }
     } else if phase == UNARMED {
         rearm();
@@ -47,7 +48,7 @@ fn freeing(block: *mut c_void) -> bool {
         return removed;
     }
     if phase == EXACT && !block.is_null() {
-        sys::keeping_errno(|| recorder::free(block as u64));
+        recorder::free(block as u64);
         return true;
     }
     false

@@ -123,7 +123,7 @@ impl<'l, R: Reader> Frames<'l, R> {
     }
 
     /// All that a frame says.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(&mut self, frame: u64) -> Result<Frame, Unlike> {
         let previous = self.reader.read(frame + self.layout.frame_previous)?;
         if let Some(offset) = self.layout.frame_owner {
@@ -146,7 +146,7 @@ impl<'l, R: Reader> Frames<'l, R> {
         Ok(Frame { key: key(code, place.min(NO_PLACE)), mark: self.mark(code)?, previous })
     }
 
-    #[inline]
+    #[inline(always)]
     fn mark(&mut self, code: u64) -> Result<u32, Unlike> {
         if self.marked.0 != code {
             if !self.reader.is_code(code) {

@@ -53,12 +53,13 @@ lint: ## formatting, clippy, documentation, ruff, shellcheck
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 	$(call say,python and shell)
 	$(TOOLS)/bin/ruff check --quiet .
-	$(TOOLS)/bin/shellcheck fixtures/fetch fixtures/wheels scripts/setup scripts/jemalloc-tests bench/run fuzz/run .ci/run
+	$(TOOLS)/bin/shellcheck fixtures/fetch fixtures/wheels scripts/setup scripts/jemalloc-tests scripts/model-check bench/run fuzz/run .ci/run
 
 unit: library ## all Rust tests
 	$(call say,tests)
 	cargo test --workspace --doc --quiet
 	cargo nextest run --workspace --all-features
+	scripts/model-check
 
 fuzz-replay: ## the fuzz targets over their corpus only
 	$(call say,fuzz corpus)

@@ -13,8 +13,15 @@
 
 pub mod late;
 mod message;
+#[cfg(all(loom, test))]
+mod model;
 mod ring;
 mod session;
+
+#[cfg(not(all(loom, test)))]
+use core::sync::atomic::AtomicU64;
+#[cfg(all(loom, test))]
+use loom::sync::atomic::AtomicU64;
 
 pub use message::{Message, TEXT_BYTES_MAX, Texts};
 pub use ring::{Drained, Full, Ring, SLOT_WORDS, Slot};

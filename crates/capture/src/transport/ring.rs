@@ -13,11 +13,9 @@
 //! slot outside of tail..head is 0, because the collector clears what it has read before it moves the tail.
 //! Nothing in a writer's part can panic.
 
-#[cfg(not(all(loom, test)))]
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-#[cfg(all(loom, test))]
-use loom::sync::atomic::AtomicU64;
+
+use super::AtomicU64;
 
 /// Words of a slot.
 pub const SLOT_WORDS: usize = 3;

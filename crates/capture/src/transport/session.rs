@@ -1,8 +1,8 @@
 //! The head of the shared memory: what is recorded, and whether anybody listens.
 
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::AtomicU64;
 use super::ring::{HEADER_WORDS, Ring};
 
 /// Says that this is a session, and of which layout.

@@ -144,6 +144,32 @@ fn fault_10_without_proc_nothing_is_loaded() {
 }
 
 #[test]
+fn fault_10_files_in_memory_that_may_not_be_executed_do() {
+    if !std::path::Path::new("/proc/sys/vm/memfd_noexec").exists() {
+        return;
+    }
+    let words = "echo 2 >/proc/sys/vm/memfd_noexec && exec \"$0\"";
+    let mut program = Program::command(std::path::Path::new("/usr/bin/unshare"));
+    for word in ["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", words] {
+        program = program.arg(word);
+    }
+    let mut target = program.arg(program!("late").executable()).spawn().unwrap();
+    let unshare = target.pid();
+    let children = std::fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).unwrap();
+    let inside = slackwater_base::Pid(children.trim().parse().unwrap());
+    let inside = || Root::host().process(inside).unwrap();
+    let mut collector = Collector::new(&EXACT, Vec::new()).unwrap();
+    let attached = agent().attach(&inside(), &collector.settings(), &patient()).unwrap();
+    collector.attached(inside(), attached.memory);
+    while_turning(&mut collector, || assert_eq!(target.ask("keep").unwrap(), "kept"));
+    agent().detach(&inside(), &patient()).unwrap();
+    let (_, bytes) = collector.end().unwrap();
+    let told = &read(&bytes).0[&Generation(1)];
+    // By our number for it, not its own, which is 1.
+    assert_eq!((n_of(told, 7000..7100), told.pid), (100, inside().pid().0 as u32));
+}
+
+#[test]
 fn fault_11_what_has_no_loader_is_refused_by_name() {
     let source = include_str!("../programs/late.c");
     let program = Program::c_linked("late", source, Linking::Static, &[]).unwrap();

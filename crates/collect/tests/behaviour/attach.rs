@@ -11,7 +11,9 @@ use slackwater_collect::{Agent, AttachError, Collector, Options};
 use slackwater_inject::InjectError;
 use slackwater_memory::{Kind, Mapping, Sharing};
 use slackwater_procfs::{Process, Root};
-use slackwater_testkit::{Interpreter, Linking, Program, Target, agent_library, glibc_roots, interpreters};
+use slackwater_testkit::{
+    Interpreter, Linking, Program, Target, agent_library, allocator_library, glibc_roots, interpreters,
+};
 
 use crate::recording::{EXACT, SAMPLED, Told, program, read, while_turning};
 
@@ -299,6 +301,30 @@ fn fault_17_a_thread_that_stays_in_the_loader_is_not_waited_for() {
         assert_eq!(target.ask("go on").unwrap(), "gone on");
     });
     assert_eq!(n_of(&told, 7000..7100), 100);
+}
+
+#[test]
+fn fault_15_another_malloc_that_was_preloaded_stays_the_one_that_serves() {
+    let jemalloc = std::path::PathBuf::from("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2");
+    for library in [allocator_library().unwrap(), jemalloc].into_iter().filter(|path| path.exists()) {
+        let mut targets = vec![
+            program!("late").env("LD_PRELOAD", &library).spawn().unwrap(),
+            Program::python(python(), "allocates", ALLOCATES)
+                .unwrap()
+                .env("LD_PRELOAD", &library)
+                .spawn()
+                .unwrap(),
+        ];
+        for target in &mut targets {
+            let told = attached(&EXACT, target, |target| {
+                target.ask("keep").unwrap();
+                target.ask("drop").unwrap();
+                target.ask("keep").unwrap();
+            });
+            let n_kept = n_of(&told, 7000..7100) + n_of(&told, 10_033..10_333);
+            assert!(n_kept >= 200, "{}: {n_kept}", library.display());
+        }
+    }
 }
 
 #[test]

@@ -40,6 +40,8 @@ int main(void) {
             pthread_create(&thread, NULL, in_loader, NULL);
             sem_wait(&parked);
             reply("parked");
+        } else if (strcmp(command, "drop") == 0) {
+            reply("nothing");
         } else {
             sem_post(&go_on);
             pthread_join(thread, NULL);

@@ -48,7 +48,7 @@ pub(super) fn changes() -> Option<Changes> {
 pub(super) fn each(mut each: impl FnMut(&Object) -> bool) {
     let mut n_shown = 0;
     loop {
-        let mut found = [Found { base: 0, headers: core::ptr::null(), n_headers: 0 }; AT_ONCE];
+        let mut found = [None; AT_ONCE];
         let mut free = found.iter_mut();
         let mut n_passed = 0;
         iterate(&mut |info| {
@@ -57,13 +57,11 @@ pub(super) fn each(mut each: impl FnMut(&Object) -> bool) {
                 return true;
             }
             let Some(place) = free.next() else { return false };
-            *place = Found { base: info.base, headers: info.headers, n_headers: info.n_headers };
+            *place = Some(Found { base: info.base, headers: info.headers, n_headers: info.n_headers });
             true
         });
         for found in found {
-            if found.headers.is_null() {
-                return;
-            }
+            let Some(found) = found else { return };
             n_shown += 1;
             if let Some(object) = Object::new(found)
                 && !each(&object)

@@ -102,6 +102,9 @@ struct Relocation {
 
 impl Object {
     pub(super) fn new(info: Found) -> Option<Self> {
+        if info.headers.is_null() {
+            return None;
+        }
         const NONE: Range<u64> = 0..0;
         let mut object = Self {
             base: info.base,

@@ -23,7 +23,7 @@ use crate::verbs::look;
 /// How often new workers are looked for.
 const SURVEY: Duration = Duration::from_millis(250);
 /// How long to look for a safe moment in a process.
-const SEARCH: Duration = Duration::from_secs(5);
+const SEARCH: Duration = Duration::from_secs(10);
 /// Most processes that are entered at one time: each takes a processor for some of the time.
 const AT_ONCE: usize = 16;
 

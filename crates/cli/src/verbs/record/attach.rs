@@ -171,8 +171,8 @@ impl<'a> Recording<'a> {
                     self.collector.attached(process, attached.memory);
                 }
                 // A worker that has ended meanwhile is nothing to worry about.
-                Err(error) if !is_first && self.exit == Exit::Done && error.is_gone() => {}
-                Err(error) => self.note_refusal(refused(&error)),
+                Err(error) if !is_first && error.is_gone() => {}
+                Err(error) => self.refuse(refused(&error)),
             }
             if is_first {
                 self.n_awaited -= 1;
@@ -183,9 +183,14 @@ impl<'a> Recording<'a> {
         }
     }
 
-    fn note_refusal(&mut self, failure: Failure) {
+    /// A process is not recorded. At the start that is said once it is known whether any is.
+    fn refuse(&mut self, failure: Failure) {
         self.exit = self.exit.max(failure.exit);
-        self.failures.push(failure);
+        if self.n_awaited > 0 {
+            self.failures.push(failure);
+        } else {
+            self.printer.failure(&failure);
+        }
     }
 
     fn say_attached(&mut self) {

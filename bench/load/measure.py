@@ -46,9 +46,11 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=5, help="of each run")
     parser.add_argument("--minutes", type=float, default=2, help="of the watch over memory")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="only watch memory, at a low rate")
+    parser.add_argument("--rate", type=int, default=300, help="requests per second of the soak")
     parser.add_argument("--other", help="another program called as the example is, to be compared as well")
     options = parser.parse_args()
-    if not shutil.which("wrk"):
+    if not options.soak and not shutil.which("wrk"):
         raise SystemExit("error: there is no wrk\nhint: apt-get install wrk")
     ours = build()
     with tempfile.TemporaryDirectory() as folder:
@@ -57,9 +59,12 @@ def main() -> None:
         server = subprocess.Popen(["taskset", "-c", SERVER_CPU, program], stdout=subprocess.PIPE, text=True)
         try:
             port = server.stdout.readline().strip()
-            most = throughput(ours, port, options)
-            lateness(ours, port, most, options)
-            memory(ours, port, most, options)
+            if options.soak:
+                soak(ours, port, options)
+            else:
+                most = throughput(ours, port, options)
+                lateness(ours, port, most, options)
+                memory(ours, port, most, options)
         finally:
             server.kill()
             server.wait()
@@ -169,6 +174,32 @@ def memory(ours: Path, port: str, most: float, options: argparse.Namespace) -> N
         answers = json.loads(process.communicate()[0])["answers"]
         holds = verdict(last - first < MOST_GROWTH_BYTES)
         row(model, f"{options.minutes:g}", f"{answers['n_due']:,}", mb(first), mb(last), holds)
+
+
+def soak(ours: Path, port: str, options: argparse.Namespace) -> None:
+    """A long time at a low rate: a point for each twelfth of it."""
+    title(
+        f"Memory of the generator, open loop at {options.rate} requests/s",
+        ">minute",
+        ">RSS",
+        ">files open",
+        ">CPU s",
+    )
+    seconds = options.soak * 60
+    command = [str(ours), "open", str(options.rate), port, LOAD_CPU, str(seconds), str(CONNECTIONS)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    begun, settled = time.monotonic(), min(5, seconds / 4)
+    points = []
+    for moment in [settled, *(seconds * twelfth / 12 for twelfth in range(1, 12)), seconds - settled]:
+        time.sleep(max(0, begun + moment - time.monotonic()))
+        points.append(rss_bytes(process.pid))
+        files = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+        ticks = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        cpu = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+        row(f"{moment / 60:.1f}", f"{points[-1] / 1e6:.3f} MB", files, f"{cpu:.1f}")
+    answers = json.loads(process.communicate()[0])["answers"]
+    flat = verdict(max(points) - points[0] < MOST_GROWTH_BYTES)
+    print(f"\n{answers['n_due']:,} requests, {answers['n_right']:,} answered rightly; flat: {flat}.")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::Phase;
+use super::live::{Live, STEP};
 use super::void::Reason;
-use super::{Live, Phase, STEP};
 use crate::keeper::{End, Keeper, Order};
 use crate::result::Answers;
 use crate::service::Log;

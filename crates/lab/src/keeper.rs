@@ -11,6 +11,9 @@
 //! is their subreaper; were the keeper itself killed, the program dies with it (its parent death signal) and
 //! the rest comes to the runner, which is a subreaper too.
 //!
+//! Where runner and keeper are killed at the same instant nobody is left to see to the rest; the next run
+//! finds it by what the keeper wrote into its environment.
+//!
 //! Invariant: a keeper ends only when it has no descendant left, or when the kernel does not let go of one,
 //! which it says.
 
@@ -18,11 +21,13 @@ mod begin;
 mod descendants;
 mod group;
 mod handle;
+mod leftovers;
 mod protocol;
 mod serve;
 
 pub use begin::begin;
 pub use handle::{Keeper, KeeperError};
+pub use leftovers::leftovers;
 pub use protocol::{End, Gone, Left, Order};
 pub use serve::serve;
 

@@ -18,6 +18,7 @@ use slackwater_procfs::Root;
 
 use super::descendants::{below, send};
 use super::group;
+use super::leftovers::GROUP_PREFIX;
 use super::protocol::{End, Event, Gone, Left, Order};
 use crate::service::Log;
 
@@ -221,7 +222,7 @@ impl Keeper {
         }
         // As the keeper would have called it, also when it was killed before it could say so.
         let groups = root.process(own).ok().and_then(|process| process.memory_group(&root).ok().flatten());
-        let name = format!("slackwater-lab-{}", self.child.id());
+        let name = format!("{GROUP_PREFIX}{}", self.child.id());
         let places = groups.iter().flat_map(|own| own.directory.ancestors().take(2));
         for directory in places.map(|place| place.join(&name)).filter(|directory| directory.exists()) {
             if !group::remove(&directory) {

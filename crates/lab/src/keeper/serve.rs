@@ -15,6 +15,7 @@ use slackwater_procfs::Root;
 
 use super::descendants::{below, send};
 use super::group::Group;
+use super::leftovers::{GROUP_PREFIX, VARIABLE, mark_of_this_keeper};
 use super::protocol::{Beginning, End, Event, Gone, Left, Order};
 
 /// How long the rest may take to end after the program itself has.
@@ -76,7 +77,7 @@ pub fn serve(begin: &[&str]) -> io::Result<()> {
 
 fn group(order: &Order) -> Result<Option<Group>, String> {
     let Some(limit_bytes) = order.memory_limit_bytes else { return Ok(None) };
-    let name = format!("slackwater-lab-{}", std::process::id());
+    let name = format!("{GROUP_PREFIX}{}", std::process::id());
     match Group::create(&Root::host(), &name, limit_bytes) {
         Ok(group) => Ok(Some(group)),
         Err(error) => {
@@ -102,11 +103,11 @@ fn tidied(mut gone: Gone, group: Option<&Group>) -> Gone {
 
 /// Starts the program through [`begin`](fn@super::begin): its pid.
 fn start(order: &Order, group: Option<&Group>, begin: &[&str]) -> io::Result<i32> {
-    let beginning = Beginning {
-        order: order.clone(),
-        keeper: std::process::id() as i32,
-        members: group.map(Group::members),
-    };
+    let mut order = order.clone();
+    let mark = mark_of_this_keeper(&Root::host());
+    order.environment.extend(mark.map(|mark| (VARIABLE.to_owned(), mark)));
+    let beginning =
+        Beginning { order, keeper: std::process::id() as i32, members: group.map(Group::members) };
     // Everything that it writes goes to one pipe, our standard error; standard output is the runner's.
     let log = rustix::io::dup(io::stderr())?;
     // Still this program when its file was replaced meanwhile.

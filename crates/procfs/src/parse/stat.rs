@@ -58,6 +58,8 @@ pub struct Stat {
     pub state: State,
     /// Parent (4).
     pub ppid: i32,
+    /// The session that it is in: the pid of the process that began it (6); 0 for threads of the kernel.
+    pub session: i32,
     /// Kernel flags (9).
     pub flags: u64,
     /// Page faults served without I/O (10).
@@ -98,6 +100,7 @@ impl Stat {
             comm,
             state,
             ppid,
+            session: i32::try_from(number(6)?).ok()?,
             flags: number(9)?,
             minor_faults: number(10)?,
             major_faults: number(12)?,
@@ -127,10 +130,10 @@ mod tests {
 
     #[test]
     fn names_with_parentheses_and_line_feeds() {
-        let tail = "S 12 12 12 0 -1 4194304 101 21 3 1 7 8 30 40 20 0 5 0 9876 1 2 3 4 5 140000 0";
+        let tail = "S 12 12 11 0 -1 4194304 101 21 3 1 7 8 30 40 20 0 5 0 9876 1 2 3 4 5 140000 0";
         let stat = Stat::parse(format!("42 (a) R 1 (\n) {tail}").as_bytes()).unwrap();
         assert_eq!(stat.comm, "a) R 1 (\n");
-        assert_eq!((stat.state, stat.ppid, stat.minor_faults), (State::Sleeping, 12, 101));
+        assert_eq!((stat.state, stat.ppid, stat.session, stat.minor_faults), (State::Sleeping, 12, 11, 101));
         assert_eq!((stat.major_faults, stat.user_ticks, stat.system_ticks), (3, 7, 8));
         let collected = Collected { minor_faults: 21, major_faults: 1, user_ticks: 30, system_ticks: 40 };
         assert_eq!(stat.collected, collected);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use slackwater_lab::plan::{self, Plan};
 use slackwater_lab::run::{self as experiment, FILE, Ran, Resume, RunError, Setup};
 use slackwater_lab::{surroundings, warnings};
+use slackwater_procfs::Root;
 
 use super::keeper;
 use super::observe::Eyes;
@@ -44,11 +45,28 @@ pub(super) fn run(args: &LabRunArgs, printer: &Printer) -> Result<Exit, Failure>
     for warning in warnings::of_plan(&plan) {
         printer.warn(&warning.message);
     }
+    name_leftovers(printer);
     let cancel = interruptible()?;
     let display = Display::new(printer);
     let ran = experiment::run(&setup, &Eyes::new(), &cancel, &mut |progress| display.show(progress));
     display.finish();
     finished(&ran.map_err(|error| refused(&error))?, &folder, printer)
+}
+
+/// Says what an earlier run left behind: it takes processor time and memory from what is measured.
+pub(super) fn name_leftovers(printer: &Printer) {
+    let left = slackwater_lab::keeper::leftovers(&Root::host());
+    if left.is_empty() {
+        return;
+    }
+    let names: Vec<String> = left.iter().map(ToString::to_string).collect();
+    let pids: Vec<String> = left.iter().map(|one| one.pid.to_string()).collect();
+    printer.warn(&format!(
+        "a service of an earlier lab run still runs, whose runner and keeper were killed together: {}; it disturbs \
+         what is measured; end it: kill -KILL {}",
+        names.join(", "),
+        pids.join(" ")
+    ));
 }
 
 /// How this program starts itself.

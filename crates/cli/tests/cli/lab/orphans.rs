@@ -35,11 +35,16 @@ while True:
 "#;
 
 fn stubborn() -> Bench {
+    stubborn_with("100ms")
+}
+
+/// With so much time to end by itself, which it does not use.
+fn stubborn_with(stop_within: &str) -> Bench {
     let bench = Bench::new("", &[("stubborn.py", STUBBORN)]);
     let limit = if is_root() { "memory_limit = '1GiB'" } else { "" };
     bench.plan(&format!(
         "name = 'stubborn'\n[service]\ncommand = '{} {{port}} {}'\nready = {{ tcp = true }}\n\
-         stop_within = '100ms'\n{limit}\n[load]\nmodel = 'external'\ncommand = 'sleep 0.2'\n\
+         stop_within = '{stop_within}'\n{limit}\n[load]\nmodel = 'external'\ncommand = 'sleep 0.2'\n\
          [schedule]\nrepetitions = 50\nrounds = 1\nidle = '200ms'\nsample_every = '50ms'\n[[arm]]\nname = 'one'\n",
         bench.script("stubborn.py"),
         bench.folder.path().display()
@@ -47,7 +52,28 @@ fn stubborn() -> Bench {
     bench
 }
 
+/// Sends a signal to a process of this test.
+fn kill(pid: i32, signal: i32) {
+    // SAFETY: no memory is involved; the process was just found in this test's own folder.
+    #[allow(unsafe_code, reason = "std cannot send signals")]
+    let sent = unsafe { libc::kill(pid, signal) };
+    assert_eq!(sent, 0, "{pid}");
+}
+
 impl Bench {
+    fn pids(&self) -> Vec<i32> {
+        self.alive().iter().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
+    }
+
+    /// The child of a runner that looks after the service.
+    fn keeper(&self, runner: i32) -> i32 {
+        let parent = |pid: i32| -> Option<i32> {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
+        };
+        self.pids().into_iter().find(|pid| parent(*pid) == Some(runner)).unwrap()
+    }
+
     #[track_caller]
     fn assert_no_port_is_left(&self) {
         let ports = fs::read_to_string(self.path("ports")).unwrap_or_default();
@@ -98,13 +124,15 @@ fn fault_45_ctrl_c_leaves_nothing_and_keeps_what_was_measured() {
 
 #[test]
 fn fault_45_a_second_ctrl_c_ends_at_once_and_leaves_nothing() {
-    let bench = stubborn();
+    let bench = stubborn_with("5s");
     let running = bench.start();
     wait_for("the daemon", || exists(&bench.path("daemon")));
     running.signal(libc::SIGINT);
     std::thread::sleep(Duration::from_millis(30));
     running.signal(libc::SIGINT);
     assert_eq!(Ran::from(running.output()).code, 130);
+    // It did not wait for the service, which the keeper still gives its time.
+    assert_ne!(bench.alive(), [""; 0]);
     bench.assert_nothing_is_left();
     bench.assert_no_port_is_left();
 }
@@ -114,18 +142,9 @@ fn fault_45_when_the_keeper_is_killed_the_runner_ends_what_it_had_started() {
     let bench = stubborn();
     let running = bench.start();
     wait_for("the daemon", || exists(&bench.path("daemon")));
-    let before: Vec<i32> =
-        bench.alive().iter().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+    let before = bench.pids();
     let runner = running.pid();
-    let parent = |pid: i32| -> Option<i32> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
-    };
-    let keeper = before.iter().copied().find(|pid| parent(*pid) == Some(runner)).unwrap();
-    // SAFETY: no memory is involved; the keeper is a child of a runner that has not collected it.
-    #[allow(unsafe_code, reason = "std cannot send signals")]
-    let sent = unsafe { libc::kill(keeper, libc::SIGKILL) };
-    assert_eq!(sent, 0);
+    kill(bench.keeper(runner), libc::SIGKILL);
     // Those that were there are gone, while the runner goes on with the next trial.
     wait_for("the end of what the keeper had started", || {
         let left: Vec<String> = bench
@@ -148,4 +167,36 @@ fn fault_45_when_the_keeper_is_killed_the_runner_ends_what_it_had_started() {
     );
     bench.assert_nothing_is_left();
     bench.assert_no_port_is_left();
+}
+
+#[test]
+fn fault_45_what_is_left_when_runner_and_keeper_are_killed_at_once_is_named_by_the_next_run() {
+    let bench = stubborn();
+    let running = bench.start();
+    wait_for("the daemon", || exists(&bench.path("daemon")));
+    let keeper = bench.keeper(running.pid());
+    // Neither sees the other's end.
+    kill(running.pid(), libc::SIGSTOP);
+    kill(keeper, libc::SIGSTOP);
+    kill(keeper, libc::SIGKILL);
+    drop(running);
+
+    let next = Bench::working("", "", 1);
+    let ran = next.run();
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    // The service itself has died with its keeper; two workers and the daemon have not.
+    let left = bench.alive();
+    assert_eq!(left.len(), 3, "{left:#?}");
+    let named = ran.err.split("kill -KILL ").nth(1).and_then(|rest| rest.lines().next());
+    let named: Vec<i32> =
+        named.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    for line in &left {
+        let pid: i32 = line.split(' ').next().unwrap().parse().unwrap();
+        assert!(named.contains(&pid), "{line} is not named: {}", ran.err);
+        kill(pid, libc::SIGKILL);
+    }
+    wait_for("their end", || if bench.alive().is_empty() { Ok(()) } else { Err("some live".to_owned()) });
+    let ran = next.run();
+    assert!(!left.iter().any(|line| ran.err.contains(line.split(' ').next().unwrap())), "{}", ran.err);
+    bench.assert_nothing_is_left();
 }

@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         path: "/".to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
+        body_file: None,
         status: Some(200),
         contains: None,
     };

@@ -17,6 +17,8 @@ use slackwater_tune::Allocator;
 pub use self::port::{Placed, place_port};
 pub use self::variables::{Variables, sort_variables};
 
+use crate::plan::literal::{command, environment, quoted};
+
 /// What is known of a service before it is measured.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Facts {
@@ -83,7 +85,7 @@ fn service(out: &mut String, facts: &Facts, placed: &Placed, variables: &Variabl
         None => out.push_str("directory = \".\"                # counted from this file\n"),
     }
     if !variables.service.is_empty() {
-        let _ = writeln!(out, "environment = {}", table(&variables.service));
+        let _ = writeln!(out, "environment = {}", environment(&variables.service));
     }
     if !variables.hidden.is_empty() {
         out.push_str(
@@ -173,7 +175,7 @@ fn arms(out: &mut String, facts: &Facts, variables: &Variables) {
         out.push_str("name = \"glibc\"                  # started as it is\n");
     } else {
         out.push_str("name = \"as it runs\"             # with the malloc that it has today\n");
-        let _ = writeln!(out, "environment = {}", table(&variables.malloc));
+        let _ = writeln!(out, "environment = {}", environment(&variables.malloc));
     }
     out.push_str("\n[[arm]]\nname = \"slackwater\"\nallocator = \"slackwater\"\n\n");
     let jemalloc = "[[arm]]\nname = \"jemalloc\"\nallocator = \"jemalloc\"\n";
@@ -199,36 +201,6 @@ fn limits(out: &mut String) {
         "# For `slackwater lab check`, which ends with 1 when one is crossed.\n\
          # [[limit]]\n# measure = \"idle_rss\"\n# arm = \"slackwater\"\n# at_most = \"200MB\"           # or ratio = 0.5, to the first arm\n",
     );
-}
-
-/// A command as a shell would have it, where it needs no quotation marks; a list of words otherwise.
-fn command(words: &[String]) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:=@,{}+-%".contains(&byte);
-    if words.iter().all(|word| !word.is_empty() && word.bytes().all(plain)) {
-        return quoted(&words.join(" "));
-    }
-    format!("[{}]", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", "))
-}
-
-fn table(variables: &BTreeMap<String, String>) -> String {
-    let one = |(name, value): (&String, &String)| format!("{} = {}", quoted(name), quoted(value));
-    format!("{{ {} }}", variables.iter().map(one).collect::<Vec<_>>().join(", "))
-}
-
-/// A TOML string on one line.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => out.extend(['\\', letter]),
-            letter if letter.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(letter));
-            }
-            letter => out.push(letter),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// A text for a comment.

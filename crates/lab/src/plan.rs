@@ -6,15 +6,19 @@
 pub mod decay;
 mod error;
 mod expected;
+pub(crate) mod literal;
 mod read;
+mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::error::PlanError;
+pub(crate) use self::expected::START_AND_STOP;
 pub use self::expected::{expected, trial as expected_of_trial};
-pub use self::read::{MOST_BYTES, read, read_bytes, read_saved};
+pub use self::read::{LEAST_STEP, MOST_BYTES, read, read_bytes, read_saved};
+pub use self::write::write;
 
 /// One experiment.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,6 +35,24 @@ pub struct Plan {
     pub schedule: Schedule,
     /// What `lab check` holds the arms to.
     pub limits: Vec<Limit>,
+}
+
+impl Plan {
+    /// What the files hold that bodies of requests are read from, by name: length and a sum (FNV-1a, 64
+    /// bits), enough to see that one was edited.
+    pub fn bodies(&self) -> BTreeMap<String, String> {
+        let (Load::Open { http, .. } | Load::Closed { http, .. }) = &self.load else {
+            return BTreeMap::new();
+        };
+        let body = |request: &Request| {
+            let path = request.body_file.as_ref()?.to_string_lossy().into_owned();
+            let sum = request.body.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+                (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+            Some((path, format!("{} bytes, {sum:016x}", request.body.len())))
+        };
+        http.requests.iter().filter_map(body).collect()
+    }
 }
 
 /// How the service is started, found ready and stopped.
@@ -170,6 +192,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// The file that it was read from.
+    pub body_file: Option<PathBuf>,
     /// The status of a right answer; any of 200 to 399 when absent.
     pub status: Option<u16>,
     /// What the body of a right answer contains.

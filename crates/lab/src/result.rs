@@ -24,6 +24,9 @@ pub struct Experiment {
     pub name: String,
     /// The plan as it was written, so that it can be run again.
     pub plan: String,
+    /// What the files held that bodies of requests were read from: name, length and sum.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bodies: BTreeMap<String, String>,
     /// The machine.
     pub surroundings: Surroundings,
     /// The arms in the order of the plan, null arms included.
@@ -254,6 +257,18 @@ pub struct LedgerPoint {
     pub pss_bytes: u64,
     /// Private, summed.
     pub private_bytes: u64,
+    /// Processes whose malloc could not be read then: what they hold and keep is not told apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
+}
+
+/// A process whose malloc could not be read.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct Unread {
+    /// The process.
+    pub pid: i32,
+    /// What it does in the service: master, worker, single, other.
+    pub role: String,
 }
 
 /// A trial that says nothing.

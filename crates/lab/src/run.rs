@@ -17,7 +17,7 @@ use self::save::Folder;
 use crate::compare;
 use crate::keeper::Starter;
 use crate::observe::Observer;
-use crate::plan::{Load, Plan};
+use crate::plan::{self, Load, Plan, PlanError};
 use crate::result::{ArmAsRun, Experiment, LoadModel, SCHEMA, Surroundings, Trial, Void};
 use crate::service;
 use crate::trial::{Bench, Outcome};
@@ -144,6 +144,14 @@ pub enum RunError {
         /// The file.
         path: PathBuf,
     },
+    /// A result is there, of other requests.
+    #[error("{body} is not what it was when {} was measured", path.display())]
+    OtherBody {
+        /// The file.
+        path: PathBuf,
+        /// The file with the body of a request.
+        body: String,
+    },
 }
 
 impl RunError {
@@ -151,12 +159,23 @@ impl RunError {
     pub const fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Write { .. } | Self::Locked { .. } => Some("name another folder with --output"),
-            Self::OtherPlan { .. } | Self::OtherVersion { .. } => {
+            Self::OtherPlan { .. } | Self::OtherBody { .. } | Self::OtherVersion { .. } => {
                 Some("name another folder with --output, or replace it with --force")
             }
             Self::Read { .. } => Some("replace it with --force, or name another folder with --output"),
         }
     }
+}
+
+/// The plan that a result was measured by: with the arms that were run, save those that a search left out.
+///
+/// # Errors
+/// When this version does not understand it.
+pub fn plan_of(experiment: &Experiment) -> Result<Plan, PlanError> {
+    let mut plan = plan::read_saved(&experiment.plan)?;
+    // Reading a plan adds the null arm, which the short stages of a search do without.
+    plan.arms.retain(|arm| experiment.arms.iter().any(|run| run.name == arm.name));
+    Ok(plan)
 }
 
 /// Runs what is left of an experiment. A trial that says nothing is tried once more at the end.
@@ -248,6 +267,7 @@ fn begun(setup: &Setup<'_>) -> Experiment {
         slackwater: setup.version.to_owned(),
         name: plan.name.clone(),
         plan: setup.text.to_owned(),
+        bodies: plan.bodies(),
         surroundings: setup.surroundings.clone(),
         arms: plan
             .arms

@@ -6,6 +6,7 @@
 //! table      the terminal's table
 //! page       the page: one HTML file that needs no network and, for reading, no script
 //!   tides      live memory against RSS over time, arm by arm
+//!   live       at which moments live memory is known
 //!   fronts     memory against what it costs
 //!   tails      latency by quantile
 //!   rows       the table that can be sorted
@@ -20,6 +21,7 @@ mod axis;
 mod fronts;
 mod headline;
 mod lines;
+mod live;
 mod page;
 mod places;
 mod rows;

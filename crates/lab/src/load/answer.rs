@@ -252,6 +252,7 @@ mod tests {
             path: "/".to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            body_file: None,
             status: None,
             contains: Some("over the seam".to_owned()),
         };

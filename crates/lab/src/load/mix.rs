@@ -176,6 +176,7 @@ mod tests {
             path: path.to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            body_file: None,
             status: None,
             contains: None,
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Load, Plan, Step};
 
 /// What a start, the way to readiness and a stop take together, about.
-const START_AND_STOP: Duration = Duration::from_secs(3);
+pub(crate) const START_AND_STOP: Duration = Duration::from_secs(3);
 
 /// About how long `plan` takes; `None` where a program that we do not know decides it.
 pub fn expected(plan: &Plan) -> Option<Duration> {

@@ -20,6 +20,8 @@ use toml::de::DeTable;
 
 use super::{Plan, PlanError};
 
+pub use self::load::LEAST_STEP;
+
 /// No plan is longer.
 pub const MOST_BYTES: usize = 1 << 20;
 

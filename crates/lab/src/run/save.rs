@@ -2,6 +2,7 @@
 //!
 //! Invariant: the file is always whole: a new one is written beside it and then takes its place.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ impl Folder {
             Err(RunError::OtherPlan { path })
         } else if experiment.slackwater != setup.version {
             Err(RunError::OtherVersion { path, version: experiment.slackwater })
+        } else if let Some(body) = changed(&experiment.bodies, &setup.plan.bodies()) {
+            Err(RunError::OtherBody { path, body })
         } else {
             Ok(Some(experiment))
         }
@@ -60,6 +63,11 @@ impl Folder {
         };
         written().map_err(|source| RunError::Write { path: path.clone(), source })
     }
+}
+
+/// The first file that does not hold what it held.
+fn changed(then: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Option<String> {
+    now.iter().find(|(name, held)| then.get(*name) != Some(held)).map(|(name, _)| name.clone())
 }
 
 /// Reads a result: the file, or the folder that it is in.

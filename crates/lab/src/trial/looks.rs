@@ -57,6 +57,7 @@ impl<'a> Looks<'a> {
                 ledger: holdings.ledger,
                 pss_bytes: holdings.pss_bytes,
                 private_bytes: holdings.private_bytes,
+                unread: holdings.unread,
             });
         }
     }

@@ -207,6 +207,7 @@ fn the_machine_and_the_voids_are_part_of_a_whole_experiment() {
         slackwater: String::new(),
         name: String::new(),
         plan: TEXT.to_owned(),
+        bodies: Default::default(),
         surroundings: Surroundings { huge_pages: Some("always".to_owned()), ..Surroundings::default() },
         arms: Vec::new(),
         model: LoadModel::Open,

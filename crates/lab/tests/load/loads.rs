@@ -17,6 +17,7 @@ pub(crate) fn get(path: &str) -> Request {
         path: path.to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
+        body_file: None,
         status: None,
         contains: None,
     }

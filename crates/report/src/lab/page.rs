@@ -12,6 +12,7 @@ use slackwater_lab::result::{Experiment, Measure};
 use super::arms::{Arm, Standing, arms, baseline, is_per_answer, n_rounds, surroundings};
 use super::headline::headline;
 use super::lines::{self, Lines};
+use super::live::Live;
 use super::rows::{self, Row};
 use super::series::{self, Series};
 use super::{fronts, tails, tides, words};
@@ -206,8 +207,9 @@ fn pictures_over_time(all: &[Arm<'_>], frame: Option<&tides::Frame>) -> Vec<Tide
             (_, Some(ratio)) => format!("after load × {ratio}"),
             (_, None) => String::new(),
         };
-        if arm.typical_trial().is_some_and(tides::live_is_lower_bound) {
-            note.push_str("; its malloc cannot be read, so live is a lower bound");
+        if let Some(more) = arm.typical_trial().and_then(|trial| Live::of(trial).note(trial)) {
+            note.push_str("; ");
+            note.push_str(&more);
         }
         Tide { name: shown(arm.name()), class: arm.class(), note, svg: tides::picture(arm, frame) }
     };
@@ -227,11 +229,7 @@ fn tides_note(experiment: &Experiment, is_cut: bool) -> String {
     if is_cut {
         note.push_str(" What came long before the first request is left out; the chart below has it.");
     }
-    let has_live = experiment
-        .trials
-        .iter()
-        .flat_map(|trial| &trial.ledgers)
-        .any(|point| tides::live_bytes(point).is_some());
+    let has_live = experiment.trials.iter().any(|trial| Live::of(trial).points().next().is_some());
     note.push_str(if has_live {
         " Live memory was read at the dots; between them nothing is known."
     } else {

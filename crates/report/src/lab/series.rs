@@ -7,8 +7,9 @@ use serde_json::json;
 use slackwater_lab::result::{Experiment, Trial};
 
 use super::arms::Arm;
+use super::live::Live;
 use super::thinned::kept;
-use super::tides::{live_bytes, live_is_lower_bound, zero};
+use super::tides::zero;
 use crate::visible;
 
 /// Samples of all trials together that a page carries.
@@ -66,11 +67,8 @@ fn block(arm: &Arm<'_>, trial: &Trial, is_typical: bool, stretches: usize) -> se
     let kilobytes = |bytes: u64| (bytes + 500) / 1000;
     let values: Vec<u64> = trial.series.iter().map(|point| point.rss_bytes).collect();
     let drawn: Vec<_> = kept(&values, stretches).into_iter().map(|index| &trial.series[index]).collect();
-    let live: Vec<(f64, u64)> = trial
-        .ledgers
-        .iter()
-        .filter_map(|point| Some((seconds(point.at), kilobytes(live_bytes(point)?))))
-        .collect();
+    let known = Live::of(trial);
+    let live: Vec<(f64, u64)> = known.points().map(|(at, bytes)| (seconds(at), kilobytes(bytes))).collect();
     json!({
         "arm": visible(arm.name()),
         "class": arm.class(),
@@ -79,7 +77,7 @@ fn block(arm: &Arm<'_>, trial: &Trial, is_typical: bool, stretches: usize) -> se
         "t": drawn.iter().map(|point| seconds(point.at)).collect::<Vec<_>>(),
         "rss": drawn.iter().map(|point| kilobytes(point.rss_bytes)).collect::<Vec<_>>(),
         "live": live,
-        "live_label": if live_is_lower_bound(trial) { "live, at least" } else { "live" },
+        "live_label": if known.is_lower_bound() { "live, at least" } else { "live" },
         "loads": trial.rounds.iter()
             .map(|round| (seconds(round.load_from), seconds(round.load_until)))
             .collect::<Vec<_>>(),

@@ -4,10 +4,11 @@
 //! Time is counted from the first request of the first round. The typical trial is drawn bold, the
 //! others thin behind it; live memory is known at the moments when it was read, which are the dots.
 
-use slackwater_lab::result::{LedgerPoint, Point, Trial};
+use slackwater_lab::result::{Point, Trial};
 
 use super::arms::{Arm, Standing, peak_rss_bytes};
 use super::axis::Axis;
+use super::live::Live;
 use super::svg::{Anchor, Svg};
 use super::thinned::kept;
 use super::words;
@@ -25,9 +26,6 @@ const STRETCHES_BEHIND: usize = 60;
 
 /// How much of the time before the first request is drawn, against the time after it.
 const MOST_BEFORE_LOAD: f64 = 0.15;
-
-/// The share of RSS that may be unexplained before live memory is called a lower bound.
-const MOST_UNEXPLAINED: f64 = 0.05;
 
 /// The axes that all arms share.
 #[derive(Clone, PartialEq, Debug)]
@@ -70,24 +68,6 @@ impl Frame {
     }
 }
 
-/// The bytes of a ledger that the program still held; `None` where it does not tell.
-pub(super) fn live_bytes(point: &LedgerPoint) -> Option<u64> {
-    let mut live =
-        point.ledger.iter().filter(|(class, _)| class.starts_with("live_")).map(|(_, bytes)| *bytes);
-    let first = live.next()?;
-    Some(live.fold(first, u64::saturating_add))
-}
-
-/// Whether live memory of a trial is a lower bound: where a foreign allocator serves, what it holds and what
-/// it keeps cannot be told apart, and stands as unexplained.
-pub(super) fn live_is_lower_bound(trial: &Trial) -> bool {
-    trial.ledgers.iter().any(|point| {
-        let total: u64 = point.ledger.values().fold(0, |sum, bytes| sum.saturating_add(*bytes));
-        let unexplained = point.ledger.get("unexplained").copied().unwrap_or(0);
-        unexplained as f64 > MOST_UNEXPLAINED * total as f64
-    })
-}
-
 /// The moment that a trial's times are counted from: its first request.
 pub(super) fn zero(trial: &Trial) -> f64 {
     trial.rounds.first().map_or(0.0, |round| round.load_from)
@@ -98,7 +78,8 @@ pub(super) fn picture(arm: &Arm<'_>, frame: &Frame) -> String {
     let Some(typical) = arm.typical_trial() else {
         return String::new();
     };
-    let last_live = typical.ledgers.iter().filter_map(live_bytes).next_back();
+    let known = Live::of(typical);
+    let last_live = known.points().last().map(|(_, bytes)| bytes);
     let label = format!(
         "{}: RSS over time, peak {}{}",
         arm.name(),
@@ -114,14 +95,14 @@ pub(super) fn picture(arm: &Arm<'_>, frame: &Frame) -> String {
     let bold = line(typical, frame, STRETCHES);
     let class = if arm.standing == Standing::Baseline { "rss base" } else { "rss" };
     svg.area("kept", &bold, BOTTOM);
-    let live = live(typical, frame);
+    let live = live(&known, typical, frame);
     svg.area("held", &live, BOTTOM);
     svg.polyline(class, &bold);
     svg.polyline("live", &live);
     for &at in &live {
         svg.circle("live-dot", at, 2.0);
     }
-    ends(&mut svg, typical, &bold, &live);
+    ends(&mut svg, typical, &bold, &live, &known);
     svg.finish()
 }
 
@@ -159,26 +140,24 @@ fn line(trial: &Trial, frame: &Frame, n_stretches: usize) -> Vec<(f64, f64)> {
     drawn.map(|point| (frame.x(point.at - zero), frame.y(point.rss_bytes as f64))).collect()
 }
 
-fn live(trial: &Trial, frame: &Frame) -> Vec<(f64, f64)> {
+fn live(known: &Live<'_>, trial: &Trial, frame: &Frame) -> Vec<(f64, f64)> {
     let zero = zero(trial);
-    let known = trial.ledgers.iter().filter_map(|point| Some((point.at - zero, live_bytes(point)?)));
-    known
+    let points = known.points().map(|(at, bytes)| (at - zero, bytes));
+    points
         .filter(|(at, _)| *at >= frame.first)
         .map(|(at, bytes)| (frame.x(at), frame.y(bytes as f64)))
         .collect()
 }
 
 /// What the lines are, at their ends, with the last value of each.
-fn ends(svg: &mut Svg, trial: &Trial, rss: &[(f64, f64)], live: &[(f64, f64)]) {
+fn ends(svg: &mut Svg, trial: &Trial, rss: &[(f64, f64)], live: &[(f64, f64)], known: &Live<'_>) {
     let (Some(rss_end), Some(point)) = (rss.last(), trial.series.last()) else { return };
     let x = RIGHT + 4.0;
     let mut y = rss_end.1 + 3.5;
-    if let (Some(live_end), Some(bytes)) =
-        (live.last(), trial.ledgers.iter().filter_map(live_bytes).next_back())
-    {
+    if let (Some(live_end), Some((_, bytes))) = (live.last(), known.points().last()) {
         let below = (live_end.1 + 3.5).min(BOTTOM + 3.5);
         y = y.min(below - 22.0);
-        let word = if live_is_lower_bound(trial) { "live ≥" } else { "live" };
+        let word = if known.is_lower_bound() { "live ≥" } else { "live" };
         svg.text("end live-text", (x, below - 5.0), Anchor::Start, word);
         svg.text("end live-text", (x, below + 5.0), Anchor::Start, &words::bytes(bytes as f64));
         y = y.min(below - 16.0);

@@ -73,6 +73,7 @@ pub(crate) fn experiment(arms: &[(&str, Option<&str>, Behaviour)], size: Size) -
         plan: "name = \"telemetry\"\n\n[service]\ncommand = \"gunicorn --bind 127.0.0.1:{port} app:app\"\n\n\
                [load]\nmodel = \"open\"\nrate = 20\nduration = \"30s\"\n"
             .to_owned(),
+        bodies: BTreeMap::new(),
         surroundings: Surroundings {
             kernel: "Linux 6.1.0-42-amd64".to_owned(),
             glibc: Some("2.36".to_owned()),
@@ -192,6 +193,7 @@ fn trial(
                 .into(),
                 pss_bytes: rss - 12_000_000,
                 private_bytes: rss - 20_000_000,
+                unread: Vec::new(),
             }
         })
         .collect();

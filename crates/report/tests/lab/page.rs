@@ -1,9 +1,11 @@
 //! The page, as text and in a browser.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 
 use base64::Engine;
+use slackwater_lab::result::{InForce, Unread};
 use slackwater_report::lab::page;
 
 use crate::browser::{chromium, document_after_scripts};
@@ -172,6 +174,38 @@ fn live_memory_under_a_malloc_that_cannot_be_read_is_a_lower_bound() {
     let html = page(&experiment);
     assert_eq!(html.matches(words).count(), 1);
     assert!(html.contains(">live ≥<") && html.contains("\"live_label\":\"live, at least\""));
+}
+
+#[test]
+fn a_process_that_was_not_read_for_a_moment_is_named_and_the_moment_left_out() {
+    let mut experiment = telemetry();
+    let in_force = |pid, role: &str| InForce {
+        pid,
+        role: role.to_owned(),
+        python: None,
+        allocator: "slackwater 0.1.0".to_owned(),
+        objects: None,
+        settings: BTreeMap::new(),
+        purging: None,
+    };
+    let n_before = page(&experiment).matches("class=\"live-dot\"").count();
+    let (mut n_points, mut n_arms) = (0, 0);
+    for trial in experiment.trials.iter_mut().filter(|trial| trial.arm == "slackwater") {
+        trial.in_force = vec![in_force(1, "master"), in_force(2, "other"), in_force(3, "worker")];
+        n_points = trial.ledgers.len();
+        n_arms = 1;
+        let point = &mut trial.ledgers[1];
+        let kept = point.ledger.remove("slack_trimmable").unwrap_or(0);
+        point.ledger.insert("unexplained".to_owned(), kept);
+        point.unread.push(Unread { pid: 2, role: "other".to_owned() });
+    }
+    let html = page(&experiment);
+    let words = format!(
+        "live is left out at 1 of {n_points} moments, when the malloc of 1 helper process could not be read"
+    );
+    assert_eq!(html.matches(&words).count(), n_arms);
+    assert!(!html.contains("lower bound") && !html.contains(">live ≥<"));
+    assert_eq!(html.matches("class=\"live-dot\"").count(), n_before - 1);
 }
 
 #[test]

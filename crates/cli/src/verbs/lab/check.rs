@@ -1,7 +1,8 @@
 //! `slackwater lab check`.
 
 use slackwater_lab::check::{self, State};
-use slackwater_lab::plan::{self, Limit};
+use slackwater_lab::plan::Limit;
+use slackwater_lab::run::plan_of;
 
 use super::report;
 use super::run::folder_of;
@@ -29,7 +30,7 @@ pub(super) fn run(args: &LabCheckArgs, printer: &Printer) -> Result<Exit, Failur
         _ => args.result.clone(),
     };
     let experiment = report::compared(&result)?;
-    let plan = plan::read_saved(&experiment.plan).map_err(|error| {
+    let plan = plan_of(&experiment).map_err(|error| {
         Failure::new(Exit::Usage, format!("the plan in {} does not hold", result.display())).caused_by(&error)
     })?;
     let mut limits: Vec<Limit> = plan.limits.clone();

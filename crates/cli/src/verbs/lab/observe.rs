@@ -58,9 +58,8 @@ impl Observer for Eyes {
         }
         let mut holdings = Holdings::default();
         for process in &look.processes {
-            for class in Class::ALL {
-                *holdings.ledger.entry(class.key().to_owned()).or_default() += process.ledger[*class].process;
-            }
+            let ledger = Class::ALL.iter().map(|&class| (class, process.ledger[class].process));
+            holdings.add(process.pid, process.role.key(), ledger);
             holdings.pss_bytes += process.pss_bytes.unwrap_or(0);
             holdings.private_bytes += process.uss_bytes.unwrap_or(0);
         }

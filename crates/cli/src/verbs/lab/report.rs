@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use slackwater_lab::compare;
 use slackwater_lab::result::Experiment;
-use slackwater_lab::run::{FILE, read};
-use slackwater_lab::{compare, plan};
+use slackwater_lab::run::{FILE, plan_of, read};
 use slackwater_report as report;
 
 use super::run::refused;
@@ -50,7 +50,7 @@ pub(super) fn compared(result: &Path) -> Result<Experiment, Failure> {
         // Whoever only reads has nothing to replace.
         Failure { hint: Some(format!("name the folder of a result, in which {FILE} is")), ..refused(&error) }
     })?;
-    let plan = plan::read_saved(&experiment.plan).map_err(|error| {
+    let plan = plan_of(&experiment).map_err(|error| {
         Failure::new(Exit::Usage, format!("the plan in {} does not hold", result.display())).caused_by(&error)
     })?;
     if !experiment.trials.is_empty() {

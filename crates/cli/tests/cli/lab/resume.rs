@@ -85,6 +85,28 @@ fn a_result_of_another_plan_is_not_touched() {
 }
 
 #[test]
+fn a_result_of_another_body_is_not_touched() {
+    let bench = Bench::serving(&["right"]);
+    let plan = fs::read_to_string(bench.path("lab.toml")).unwrap();
+    bench.plan(&plan.replace("path = '/'", "path = '/'\nmethod = 'GET'\nbody_file = 'body.json'"));
+    fs::write(bench.path("body.json"), "{}").unwrap();
+    assert_eq!(bench.run().code, 0);
+    let before = fs::read(bench.path("lab.lab/result.json")).unwrap();
+    // Of the same length.
+    fs::write(bench.path("body.json"), "[]").unwrap();
+    let ran = bench.run();
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert!(
+        ran.err.contains("body.json is not what it was when ") && ran.err.contains("--force"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(fs::read(bench.path("lab.lab/result.json")).unwrap(), before);
+    fs::write(bench.path("body.json"), "{}").unwrap();
+    assert_eq!(bench.run().code, 0);
+}
+
+#[test]
 fn two_runners_do_not_share_a_folder() {
     let bench = Bench::working("import time\ntime.sleep(600)\n", "", 1);
     let running = bench.start();

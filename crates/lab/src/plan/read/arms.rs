@@ -17,7 +17,7 @@ const KEYS: &[&str] = &["name", "allocator", "bare", "set", "pymalloc", "command
 
 /// More would take weeks.
 const MOST_ARMS: usize = 200;
-const LONGEST_NAME: usize = 80;
+const LONGEST_NAME: usize = 100;
 
 pub(super) fn read(root: &Table, around: &Around) -> Result<Vec<Arm>, PlanError> {
     let mut drafts = Vec::new();
@@ -121,7 +121,7 @@ fn draft(item: &Value, around: &Around) -> Result<Draft, PlanError> {
 }
 
 fn name(table: &Table) -> Result<String, PlanError> {
-    const ACCEPTED: &str = "what tables and charts call the arm, on one line, of at most 80 letters";
+    const ACCEPTED: &str = "what tables and charts call the arm, on one line, of at most 100 letters";
     let value = table.need("name", ACCEPTED)?;
     let name = value.filled(ACCEPTED)?;
     let sound = name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Around;
@@ -21,7 +21,8 @@ const REQUEST: &[&str] = &["weight", "method", "path", "headers", "body", "body_
 const MOST_BODY: u64 = 16 << 20;
 const MOST_RATE: f64 = 1e6;
 const MOST_CONNECTIONS: usize = 10_000;
-const LEAST_STEP: Duration = Duration::from_millis(100);
+/// No step of load is shorter.
+pub const LEAST_STEP: Duration = Duration::from_millis(100);
 
 pub(super) fn read(root: &Table, around: &Around) -> Result<Load, PlanError> {
     let load = root.need("load", "a table: [load] with model, rate and duration")?;
@@ -116,7 +117,7 @@ fn sendable(item: &Value, around: &Around) -> Result<Request, PlanError> {
 
 fn request(item: &Value, around: &Around) -> Result<Request, PlanError> {
     let table = item.table(REQUEST)?;
-    let body = body(&table, around)?;
+    let (body, body_file) = body(&table, around)?;
     let (mut status, mut contains) = (None, None);
     if let Some(expect) = table.get("expect") {
         let expect = expect.table(&["status", "contains"])?;
@@ -143,6 +144,7 @@ fn request(item: &Value, around: &Around) -> Result<Request, PlanError> {
             None => Vec::new(),
         },
         body,
+        body_file,
         status,
         contains,
     })
@@ -189,16 +191,20 @@ fn headers(value: &Value) -> Result<Vec<(String, String)>, PlanError> {
     Ok(headers)
 }
 
-fn body(table: &Table, around: &Around) -> Result<Vec<u8>, PlanError> {
+/// The body, and the file that it came from.
+fn body(table: &Table, around: &Around) -> Result<(Vec<u8>, Option<PathBuf>), PlanError> {
     match (table.get("body"), table.get("body_file")) {
-        (None, None) => Ok(Vec::new()),
-        (Some(body), None) => Ok(body.string("the text of the body")?.as_bytes().to_owned()),
+        (None, None) => Ok((Vec::new(), None)),
+        (Some(body), None) => Ok((body.string("the text of the body")?.as_bytes().to_owned(), None)),
         (Some(_), Some(file)) => {
             Err(file.conflict("this request has body and body_file", "leave one of the two out"))
         }
         (None, Some(file)) => {
             let path = around.folder.join(file.filled("the file with the body, counted from the plan's")?);
-            (around.open_body)(&path).map_err(|source| PlanError::ReadFile { line: file.line, path, source })
+            match (around.open_body)(&path) {
+                Ok(body) => Ok((body, Some(path))),
+                Err(source) => Err(PlanError::ReadFile { line: file.line, path, source }),
+            }
         }
     }
 }

@@ -127,6 +127,48 @@ fn what_is_written_is_what_is_planned() {
 }
 
 #[test]
+fn a_plan_that_is_written_is_read_back_the_same() {
+    let check = |whole: &Plan| {
+        let text = crate::plan::write(whole);
+        let again = plan(&text);
+        assert_eq!(again, *whole, "{text}");
+        assert_eq!(crate::plan::write(&again), text);
+    };
+    check(&plan(WHOLE));
+    check(&plan(LEAST));
+    let closed = "rate = 20\nduration = \"30s\"";
+    check(&plan(&LEAST.replace(closed, "model = 'closed'\nusers = 3\nthink = '1.5ms'\nduration = '100ms'")));
+    let awkward = LEAST.replace("path = \"/\"", "path = '/'\nbody = \"\\u0000\\\"\\\\\\n\\u007F\"");
+    assert!(read(&awkward, Path::new("/")).is_err(), "no text has a NUL");
+    check(&plan(&awkward.replace("\\u0000", "é")));
+    check(&plan(
+        "[service]\ncommand = ['a b', '']\nready = { log = 'up' }\n[load]\nmodel = 'work'\n[[arm]]\nname = 'x'",
+    ));
+    check(&plan(
+        "[service]\ncommand = 'x {port}'\n[load]\nmodel = 'external'\ncommand = 'wrk {url}'\n[[arm]]\nname = 'x'",
+    ));
+    // Every stage of a search is written.
+    let mut searched = plan(LEAST);
+    let null = searched.arms.pop().expect("a null arm");
+    searched.arms.extend(crate::tune::space(slackwater_tune::Allocator::ALL));
+    searched.arms.push(null);
+    check(&searched);
+}
+
+#[test]
+fn a_body_that_was_edited_is_told_from_what_it_was() {
+    let bodies = |held: &'static [u8]| {
+        let read = read_with(WHOLE, Path::new("/srv"), &|_| Ok(held.to_vec()));
+        read.expect("a plan").bodies()
+    };
+    let first = bodies(b"[1, 2]");
+    assert_eq!(first.keys().collect::<Vec<_>>(), ["/srv/query.json"]);
+    assert_eq!(first, bodies(b"[1, 2]"));
+    assert_ne!(first, bodies(b"[2, 1]"));
+    assert!(plan(LEAST).bodies().is_empty());
+}
+
+#[test]
 fn what_is_not_written_has_a_default() {
     let plan = plan(LEAST);
     assert_eq!((plan.schedule.repetitions, plan.schedule.rounds), (5, 2));

@@ -97,6 +97,10 @@ pub fn search(
         return Err(TuneError::NoCandidates);
     }
     let mut tuned = Tuned::new(plan, objective);
+    let probe = budget.probe();
+    let before = runner.spent();
+    let trials = run(runner, "probe", &probe.plan(plan, &[]))?;
+    budget.learn(&probe, &trials, runner.spent().saturating_sub(before));
     while candidates.len() > 1 {
         let Some(rung) = budget.rung(candidates.len(), runner.spent()) else { break };
         for arm in candidates.split_off(rung.n_candidates.min(candidates.len())) {
@@ -106,7 +110,7 @@ pub fn search(
         let name = format!("rung-{}", tuned.stages.len() + 1);
         let before = runner.spent();
         let trials = run(runner, &name, &plan)?;
-        budget.learn(rung.expected, runner.spent().saturating_sub(before));
+        budget.learn(&rung, &trials, runner.spent().saturating_sub(before));
         let comparison = compare_for(&plan, &trials, objective);
         let mut ranked = rank(&candidates, &comparison, objective, &trials);
         let n_kept = candidates.len().div_ceil(ONE_OF);
@@ -118,13 +122,16 @@ pub fn search(
             .filter_map(|one| candidates.iter().find(|arm| arm.name == one.arm).cloned())
             .collect();
         tuned.stages.push(Stage { name, load: rung.load, repetitions: rung.repetitions, ranked });
+        tuned.warnings = comparison.warnings;
     }
     let Some(winner) = candidates.into_iter().next() else { return Ok(tuned) };
     if let Some(rung) = budget.confirmation(runner.spent()) {
         let mut plan = rung.plan(plan, std::slice::from_ref(&winner));
         plan.arms.extend(plan.arms.first().map(Arm::again));
         let trials = run(runner, "confirmation", &plan)?;
-        tuned.confirmed = Some(compare_for(&plan, &trials, objective));
+        let comparison = compare_for(&plan, &trials, objective);
+        tuned.warnings.clone_from(&comparison.warnings);
+        tuned.confirmed = Some(comparison);
     }
     tuned.winner = Some(winner);
     Ok(tuned)

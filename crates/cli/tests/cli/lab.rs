@@ -6,6 +6,7 @@ mod plans;
 mod resume;
 mod sampling;
 mod servers;
+mod tuning;
 
 use std::fs;
 use std::path::{Path, PathBuf};

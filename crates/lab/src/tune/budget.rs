@@ -1,11 +1,12 @@
 //! How a budget of time is divided: the confirmation is set aside, and each rung gets an equal share of
-//! the rest.
+//! the rest. A probe comes first: how long a service takes to start is not in any plan.
 
 use std::time::Duration;
 
 use super::{ONE_OF, TuneError};
-use crate::plan::{Arm, Load, Plan, expected_of_trial};
-use crate::stats::FEWEST;
+use crate::plan::{Arm, LEAST_STEP, Load, Plan, START_AND_STOP, expected_of_trial};
+use crate::result::Trial;
+use crate::stats::{self, FEWEST};
 
 /// A round of load that is shorter shows nothing.
 const SHORTEST_LOAD: Duration = Duration::from_secs(3);
@@ -13,6 +14,8 @@ const SHORTEST_LOAD: Duration = Duration::from_secs(3);
 const MOST_REPETITIONS: usize = 3;
 /// The arms of the confirmation: the first, the winner, the first again.
 const CONFIRMED: u32 = 3;
+/// What it takes to stop a service and to begin the next trial.
+const STOP: Duration = Duration::from_secs(1);
 
 /// What is left of the time.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(super) struct Budget {
     full_load: Duration,
     /// What a trial of one round takes besides the load.
     around_load: Duration,
+    /// What of that is for start and stop.
+    start_and_stop: Duration,
     /// What the plan asks for.
     repetitions: usize,
     /// What trials take, to what was expected.
@@ -39,8 +44,6 @@ pub(super) struct Rung {
     pub(super) load: Duration,
     pub(super) repetitions: usize,
     pub(super) rounds: usize,
-    /// How long all of it takes, if it takes what is expected.
-    pub(super) expected: Duration,
 }
 
 impl Budget {
@@ -55,11 +58,12 @@ impl Budget {
             full_trial,
             full_load,
             around_load,
+            start_and_stop: START_AND_STOP,
             repetitions: plan.schedule.repetitions,
             pace: 1.0,
         };
-        // A confirmation, and one rung of two candidates beside the first arm.
-        let least = budget.full_trial * CONFIRMED * FEWEST as u32 + budget.shortest_trial() * 3;
+        // A probe, a confirmation, and one rung of two candidates beside the first arm.
+        let least = budget.full_trial * CONFIRMED * FEWEST as u32 + budget.shortest_trial() * 4;
         if total < least { Err(TuneError::BudgetTooShort { budget: total, least }) } else { Ok(budget) }
     }
 
@@ -73,6 +77,12 @@ impl Budget {
         let once = self.full_trial * CONFIRMED;
         let repetitions = times(self.total / 2, once).clamp(FEWEST, self.repetitions.max(FEWEST));
         once * repetitions as u32
+    }
+
+    /// The first arm once, to see how long a trial takes here.
+    pub(super) fn probe(&self) -> Rung {
+        let load = SHORTEST_LOAD.min(self.full_load);
+        Rung { n_candidates: 0, load, repetitions: 1, rounds: 1 }
     }
 
     /// The next rung for so many candidates; `None` when there is no time for two of them.
@@ -95,8 +105,7 @@ impl Budget {
         let load = for_load.clamp(SHORTEST_LOAD.min(self.full_load), self.full_load);
         let trial = self.around_load + load;
         let repetitions = times(share, trial * n_arms as u32).clamp(1, MOST_REPETITIONS);
-        let expected = trial * (n_arms * repetitions) as u32;
-        Some(Rung { n_candidates, load, repetitions, rounds: 1, expected })
+        Some(Rung { n_candidates, load, repetitions, rounds: 1 })
     }
 
     /// The confirmation with as many repetitions as there is time for, up to what the plan asks for;
@@ -106,20 +115,20 @@ impl Budget {
         let once = self.full_trial * CONFIRMED;
         let repetitions = times(left, once).min(self.repetitions.max(FEWEST));
         let rounds = 0; // As the plan has them.
-        let expected = once * repetitions as u32;
-        (repetitions > 0).then_some(Rung {
-            n_candidates: 1,
-            load: self.full_load,
-            repetitions,
-            rounds,
-            expected,
-        })
+        (repetitions > 0).then_some(Rung { n_candidates: 1, load: self.full_load, repetitions, rounds })
     }
 
-    /// What was expected took this long.
-    pub(super) fn learn(&mut self, expected: Duration, took: Duration) {
+    /// The trials of a rung took this long, all together.
+    pub(super) fn learn(&mut self, rung: &Rung, trials: &[Trial], took: Duration) {
+        let ready: Vec<f64> = trials.iter().map(|trial| trial.ready_seconds).collect();
+        let ready = stats::median(&ready).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        // Starts that were quick once may be slow again.
+        let longer = (ready.unwrap_or_default() + STOP).saturating_sub(self.start_and_stop);
+        self.start_and_stop += longer;
+        self.around_load += longer;
+        self.full_trial += longer;
+        let expected = (self.around_load + rung.load) * trials.len() as u32;
         let pace = took.as_secs_f64() / expected.as_secs_f64().max(1e-3);
-        // Trials that were quicker once may be slower again.
         self.pace = pace.clamp(1.0, 10.0);
     }
 }
@@ -134,7 +143,7 @@ impl Rung {
         let mut plan = whole.clone();
         let scale = |length: Duration| {
             let full = whole.load.duration().unwrap_or(length).as_secs_f64();
-            length.mul_f64(self.load.as_secs_f64() / full.max(1e-3))
+            length.mul_f64(self.load.as_secs_f64() / full.max(1e-3)).max(LEAST_STEP)
         };
         match &mut plan.load {
             Load::Open { steps, .. } => {

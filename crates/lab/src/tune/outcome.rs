@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::compare::Objective;
 use crate::plan::{Arm, Plan};
-use crate::result::{Comparison, Recommendation};
+use crate::result::{Comparison, Recommendation, Warning};
 
 /// What a search found.
 #[derive(Clone, PartialEq, Debug)]
@@ -21,6 +21,8 @@ pub struct Tuned {
     pub winner: Option<Arm>,
     /// The first arm, the winner and the first arm again at full length; `None` where there was no time.
     pub confirmed: Option<Comparison>,
+    /// What makes the last stage doubtful.
+    pub warnings: Vec<Warning>,
 }
 
 /// One stage of the search.
@@ -58,6 +60,7 @@ impl Tuned {
             left_out: Vec::new(),
             winner: None,
             confirmed: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -95,15 +98,19 @@ impl Tuned {
         let mut lines = vec![format!("objective: {}", self.objective)];
         for stage in &self.stages {
             lines.push(format!(
-                "{}: {} candidates, {:.0} s of load, {} times",
+                "{}: {} candidates, {:.0} s of load, {}",
                 stage.name,
                 stage.ranked.len(),
                 stage.load.as_secs_f64(),
-                stage.repetitions
+                if stage.repetitions == 1 {
+                    "once".to_owned()
+                } else {
+                    format!("{} times", stage.repetitions)
+                }
             ));
         }
         if !self.left_out.is_empty() {
-            lines.push(format!("no time for: {}", self.left_out.join(", ")));
+            lines.push(format!("no time for {}: {}", self.left_out.len(), self.left_out.join(", ")));
         }
         lines.push(format!("the front, to {}, as short loads showed it:", self.baseline));
         let shown = |ratio: Option<f64>| ratio.map_or_else(|| "?".to_owned(), |ratio| format!("{ratio:.2}"));
@@ -125,6 +132,9 @@ impl Tuned {
             )),
             (None, None, _) => lines.push("no candidate had a trial that counts".to_owned()),
         }
+        let of_arm =
+            |warning: &Warning| warning.arm.as_ref().map_or_else(String::new, |arm| format!("{arm}: "));
+        lines.extend(self.warnings.iter().map(|one| format!("warning: {}{}", of_arm(one), one.message)));
         lines
     }
 }

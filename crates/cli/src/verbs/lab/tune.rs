@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use slackwater_lab::compare::Objective;
-use slackwater_lab::plan::Plan;
+use slackwater_lab::plan::{self, Plan};
 use slackwater_lab::result::Trial;
 use slackwater_lab::run::{Resume, Setup};
 use slackwater_lab::tune::{self, Runner, TuneError};
@@ -15,7 +15,7 @@ use slackwater_report::visible;
 use super::init::allocators;
 use super::observe::Eyes;
 use super::progress::{Display, span};
-use super::run::{Own, read};
+use super::run::{Own, name_leftovers, read};
 use crate::args::LabTuneArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
@@ -37,16 +37,16 @@ Examples:\n  \
 /// # Errors
 /// When the plan does not hold, the budget is too short, or a stage cannot be run.
 pub(super) fn run(args: &LabTuneArgs, printer: &Printer) -> Result<Exit, Failure> {
-    let (plan, text) = read(&args.plan)?;
+    let (plan, _) = read(&args.plan)?;
     let objective = match &args.objective {
         Some(words) => Objective::parse(words).map_err(|error| Failure::new(Exit::Usage, error))?,
         None => Objective::default(),
     };
     let folder = args.output.clone().unwrap_or_else(|| args.plan.with_extension("tune"));
     let own = Own::new()?;
+    name_leftovers(printer);
     let cancel = interruptible()?;
     let mut stages = Stages {
-        text: &text,
         folder: &folder,
         own: &own,
         eyes: Eyes::new(),
@@ -92,7 +92,6 @@ impl Error for Stopped {}
 
 /// Runs the stages of a search as experiments, each in a folder of its own.
 struct Stages<'a> {
-    text: &'a str,
     folder: &'a Path,
     own: &'a Own,
     eyes: Eyes,
@@ -103,14 +102,16 @@ struct Stages<'a> {
 
 impl Runner for Stages<'_> {
     fn run(&mut self, stage: &str, plan: &Plan) -> Result<Vec<Trial>, Box<dyn Error + Send + Sync>> {
+        let (n_arms, n_repetitions) = (plan.arms.len(), plan.schedule.repetitions);
         self.printer.note(&format!(
-            "{stage}: {} arms x {} repetitions",
-            plan.arms.len(),
-            plan.schedule.repetitions
+            "{stage}: {n_arms} {} x {n_repetitions} {}",
+            if n_arms == 1 { "arm" } else { "arms" },
+            if n_repetitions == 1 { "repetition" } else { "repetitions" }
         ));
         let folder: PathBuf = self.folder.join(stage);
+        let text = plan::write(plan);
         // The time that was spent decides what a stage is: one that was broken off is none to go on with.
-        let setup = Setup { resume: Resume::No, ..self.own.setup(plan, self.text, folder) };
+        let setup = Setup { resume: Resume::No, ..self.own.setup(plan, &text, folder) };
         let display = Display::new(self.printer);
         let ran =
             slackwater_lab::run::run(&setup, &self.eyes, self.cancel, &mut |progress| display.show(progress));

@@ -129,9 +129,7 @@ pub fn search(
         let mut plan = rung.plan(plan, std::slice::from_ref(&winner));
         plan.arms.extend(plan.arms.first().map(Arm::again));
         let trials = run(runner, "confirmation", &plan)?;
-        let comparison = compare_for(&plan, &trials, objective);
-        tuned.warnings.clone_from(&comparison.warnings);
-        tuned.confirmed = Some(comparison);
+        tuned.confirmed = Some(compare_for(&plan, &trials, objective));
     }
     tuned.winner = Some(winner);
     Ok(tuned)

@@ -134,20 +134,46 @@ pub(super) fn recommend(
         None => Recommendation {
             arm: baseline.arm.clone(),
             objective: objective_words,
-            reasons: vec![
-                "no other arm was seen to need less memory within these bounds, with right answers"
-                    .to_owned(),
-            ],
+            reasons: vec![why_not(
+                objective,
+                rivals.iter().copied().filter(|arm| {
+                    can_say(arm) && answers_right(trials, &arm.arm) && is_better(objective, arm)
+                }),
+            )],
         },
     })
 }
 
-/// Every bounded measure is in its bound, as measured.
+/// Why none of those that need less memory is chosen.
+fn why_not<'a>(objective: &Objective, smaller: impl Iterator<Item = &'a ArmCompared>) -> String {
+    let with_memory = smaller.filter_map(|arm| Some((arm, objective.memory_ratio(arm)?)));
+    let Some((arm, _)) = with_memory.min_by(|left, right| left.1.total_cmp(&right.1)) else {
+        return "no other arm was seen to need less memory, with right answers".to_owned();
+    };
+    let beyond = objective.within.iter().find_map(|&(measure, most)| {
+        let compared = arm.measures.get(&measure).filter(|compared| compared.ratio > most)?;
+        let percent = |ratio: f64| (ratio - 1.0) * 100.0;
+        let Compared { ratio, low, high, .. } = *compared;
+        Some(format!(
+            "its {} is {:+.1} % ({:+.1} to {:+.1}), beyond {:+.0} %",
+            name(measure),
+            percent(ratio),
+            percent(low),
+            percent(high),
+            percent(most)
+        ))
+    });
+    format!("'{}' needs less memory, but {}", arm.arm, beyond.unwrap_or_default())
+}
+
+/// No bounded measure was seen beyond its bound. One that came out there, while no difference from the first
+/// arm was seen at all, is noise: it is no reason against, and its reasons say how little is known of it.
 fn is_within(objective: &Objective, arm: &ArmCompared) -> bool {
-    objective
-        .within
-        .iter()
-        .all(|(measure, most)| arm.measures.get(measure).is_none_or(|compared| compared.ratio <= *most))
+    objective.within.iter().all(|(measure, most)| {
+        arm.measures
+            .get(measure)
+            .is_none_or(|compared| compared.ratio <= *most || compared.verdict == Verdict::NoDifferenceSeen)
+    })
 }
 
 /// Less memory in one way, and not more in the other.
@@ -174,8 +200,10 @@ fn reasons(objective: &Objective, arm: &ArmCompared) -> Vec<String> {
         if let Some(compared) = arm.measures.get(&measure) {
             let proof = if compared.high <= most {
                 String::new()
-            } else {
+            } else if compared.ratio <= most {
                 format!("; that it stays below {most:.2} is likely, not certain: repeat more often")
+            } else {
+                format!("; whether it stays below {most:.2}, these trials do not tell: repeat more often")
             };
             reasons.push(format!("{} {}{proof}", name(measure), in_words(compared)));
         }

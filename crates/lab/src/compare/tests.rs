@@ -76,6 +76,36 @@ fn where_nothing_is_better_nothing_is_changed() {
 }
 
 #[test]
+fn what_is_smaller_and_too_dear_is_named_with_its_price() {
+    let (_, comparison) = compared(&[("glibc", SAME), ("dear", truth(0.4, 1.25))], |_| ());
+    let choice = comparison.recommended.expect("a choice");
+    assert_eq!(choice.arm, "glibc");
+    let reason = &choice.reasons[0];
+    assert!(reason.starts_with("'dear' needs less memory, but its CPU is +2"), "{reason}");
+    assert!(reason.ends_with("beyond +3 %"), "{reason}");
+}
+
+#[test]
+fn a_cost_that_cannot_be_told_from_none_is_no_reason_against() {
+    // Three trials on a noisy machine: nothing about cost can be told.
+    let plan = plan(&["glibc", "lean"], 3);
+    let mut seen_beyond = 0;
+    for seed in 0..40 {
+        let of = |arm: &str| if arm == "lean" { truth(0.4, 1.0) } else { SAME };
+        let trials = Machine::new(0.05, 0.05, seed).experiment(&plan, of);
+        let comparison = compare(&plan, &trials);
+        let choice = comparison.recommended.expect("a choice");
+        let cpu = comparison.arms[1].measures[&Measure::Cpu];
+        if cpu.ratio > 1.03 && cpu.verdict == Verdict::NoDifferenceSeen && choice.arm == "lean" {
+            seen_beyond += 1;
+            assert!(choice.reasons.iter().any(|reason| reason.contains("these trials do not tell")));
+        }
+        assert!(choice.arm == "lean" || cpu.verdict == Verdict::Worse, "seed {seed}: {:?}", choice.reasons);
+    }
+    assert!(seen_beyond > 0, "the noise was never in the way");
+}
+
+#[test]
 fn too_few_trials_say_nothing() {
     let plan = plan(&["glibc", "half"], 2);
     let trials = Machine::new(0.005, 0.0, 4)

@@ -75,7 +75,8 @@ impl Budget {
     /// repetitions need more.
     fn set_aside(&self) -> Duration {
         let once = self.full_trial * CONFIRMED;
-        let repetitions = times(self.total / 2, once).clamp(FEWEST, self.repetitions.max(FEWEST));
+        let repetitions =
+            times(self.total.div_f64(2.0 * self.pace), once).clamp(FEWEST, self.repetitions.max(FEWEST));
         once * repetitions as u32
     }
 
@@ -88,18 +89,10 @@ impl Budget {
     /// The next rung for so many candidates; `None` when there is no time for two of them.
     pub(super) fn rung(&self, n_candidates: usize, spent: Duration) -> Option<Rung> {
         let left = self.total.checked_sub(spent)?.div_f64(self.pace).checked_sub(self.set_aside())?;
-        let mut n_rungs = 0;
-        let mut n = n_candidates;
-        while n > 1 {
-            n = n.div_ceil(ONE_OF);
-            n_rungs += 1;
-        }
-        let share = left / n_rungs.max(1);
         // The first arm runs in every rung: numbers of two rungs are of different loads.
-        let n_candidates = times(share, self.shortest_trial()).checked_sub(1)?.min(n_candidates);
-        if n_candidates < 2 {
-            return None;
-        }
+        let fits = |n: &usize| self.shortest_trial() * (n + 1) as u32 <= left / n_rungs(*n);
+        let n_candidates = (2..=n_candidates).rev().find(fits)?;
+        let share = left / n_rungs(n_candidates);
         let n_arms = n_candidates + 1;
         let for_load = (share / n_arms as u32).saturating_sub(self.around_load);
         let load = for_load.clamp(SHORTEST_LOAD.min(self.full_load), self.full_load);
@@ -131,6 +124,11 @@ impl Budget {
         let pace = took.as_secs_f64() / expected.as_secs_f64().max(1e-3);
         self.pace = pace.clamp(1.0, 10.0);
     }
+}
+
+/// Rungs that it takes to come from so many candidates to one.
+fn n_rungs(n_candidates: usize) -> u32 {
+    std::iter::successors(Some(n_candidates), |n| (*n > 1).then(|| n.div_ceil(ONE_OF))).count() as u32 - 1
 }
 
 fn times(share: Duration, each: Duration) -> usize {

@@ -6,6 +6,9 @@ use crate::compare::Objective;
 use crate::plan::{Arm, Plan};
 use crate::result::{Comparison, Recommendation, Warning};
 
+/// Candidates that are named for which there was no time.
+const MOST_NAMED: usize = 3;
+
 /// What a search found.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Tuned {
@@ -21,7 +24,7 @@ pub struct Tuned {
     pub winner: Option<Arm>,
     /// The first arm, the winner and the first arm again at full length; `None` where there was no time.
     pub confirmed: Option<Comparison>,
-    /// What makes the last stage doubtful.
+    /// What makes the last rung doubtful; of the confirmation, that is in its comparison.
     pub warnings: Vec<Warning>,
 }
 
@@ -93,12 +96,15 @@ impl Tuned {
         front
     }
 
-    /// What was found, line by line.
+    /// What the search found, line by line; not what the confirmation says.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("objective: {}", self.objective)];
+        let shown = |ratio: Option<f64>| ratio.map_or_else(|| "?".to_owned(), |ratio| format!("{ratio:.2}"));
+        let row =
+            |one: &Ranked| format!("  memory {}  CPU {}  {}", shown(one.memory), shown(one.cpu), one.arm);
         for stage in &self.stages {
             lines.push(format!(
-                "{}: {} candidates, {:.0} s of load, {}",
+                "{}: {} candidates, {:.0} s of load, {}; to {}, the best first:",
                 stage.name,
                 stage.ranked.len(),
                 stage.load.as_secs_f64(),
@@ -106,35 +112,35 @@ impl Tuned {
                     "once".to_owned()
                 } else {
                     format!("{} times", stage.repetitions)
-                }
+                },
+                self.baseline
             ));
+            lines.extend(stage.ranked.iter().map(row));
         }
-        if !self.left_out.is_empty() {
-            lines.push(format!("no time for {}: {}", self.left_out.len(), self.left_out.join(", ")));
+        let named = self.left_out.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        match self.left_out.len() {
+            0 => {}
+            n @ 1..=MOST_NAMED => lines.push(format!("no time for {n}: {named}")),
+            n => lines.push(format!("no time for {n}, such as {named}")),
         }
-        lines.push(format!("the front, to {}, as short loads showed it:", self.baseline));
-        let shown = |ratio: Option<f64>| ratio.map_or_else(|| "?".to_owned(), |ratio| format!("{ratio:.2}"));
-        for one in self.front() {
-            lines.push(format!("  memory {}  CPU {}  {}", shown(one.memory), shown(one.cpu), one.arm));
-        }
-        match (self.choice(), &self.winner, &self.confirmed) {
-            (Some(choice), ..) => {
-                lines.push(format!("confirmed at full length: take '{}'", choice.arm));
-                lines.extend(choice.reasons.iter().map(|reason| format!("  {reason}")));
-            }
-            (None, Some(winner), None) => lines.push(format!(
+        lines.push("the front, by the last stage of each:".to_owned());
+        lines.extend(self.front().into_iter().map(row));
+        match (&self.winner, &self.confirmed) {
+            (Some(winner), Some(_)) => lines.push(format!(
+                "'{}' came out best of the search; at full length, against '{}':",
+                winner.name, self.baseline
+            )),
+            (Some(winner), None) => lines.push(format!(
                 "'{}' came out best and was not confirmed: the time was over; raise --budget",
                 winner.name
             )),
-            (None, Some(winner), Some(_)) => lines.push(format!(
-                "'{}' came out best, and too few trials count to confirm it; raise --budget",
-                winner.name
-            )),
-            (None, None, _) => lines.push("no candidate had a trial that counts".to_owned()),
+            (None, _) => lines.push("no candidate had a trial that counts".to_owned()),
         }
-        let of_arm =
-            |warning: &Warning| warning.arm.as_ref().map_or_else(String::new, |arm| format!("{arm}: "));
-        lines.extend(self.warnings.iter().map(|one| format!("warning: {}{}", of_arm(one), one.message)));
+        if self.confirmed.is_none() {
+            let of_arm =
+                |warning: &Warning| warning.arm.as_ref().map_or_else(String::new, |arm| format!("{arm}: "));
+            lines.extend(self.warnings.iter().map(|one| format!("warning: {}{}", of_arm(one), one.message)));
+        }
         lines
     }
 }

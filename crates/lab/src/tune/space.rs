@@ -55,7 +55,8 @@ const TCMALLOC: &[Row] = &[
     (&["max_total_thread_cache_bytes=1048576", "release_rate=10"], Some("off")),
 ];
 
-/// The candidates of these allocators: the first of each, then the second of each, and so on.
+/// The candidates of these allocators, the likeliest first: what each has by default, then settings, those of
+/// the allocators that keep least sooner and more of them.
 pub fn space(allocators: &[Allocator]) -> Vec<Arm> {
     let rows = |allocator: Allocator| match allocator {
         Allocator::Slackwater => SLACKWATER,
@@ -64,11 +65,23 @@ pub fn space(allocators: &[Allocator]) -> Vec<Arm> {
         Allocator::Mimalloc => MIMALLOC,
         Allocator::Tcmalloc => TCMALLOC,
     };
-    let longest = allocators.iter().map(|&allocator| rows(allocator).len()).max().unwrap_or(0);
-    let at = |idx: usize| {
-        allocators.iter().filter_map(move |&allocator| Some(arm(allocator, rows(allocator).get(idx)?)))
+    // How many turns an allocator waits before it is tried with other settings.
+    let wait = |allocator: Allocator| match allocator {
+        Allocator::Slackwater => 1,
+        Allocator::Jemalloc | Allocator::Glibc => 2,
+        Allocator::Tcmalloc | Allocator::Mimalloc => 4,
     };
-    (0..longest).flat_map(at).collect()
+    let mut candidates: Vec<(usize, Arm)> = allocators
+        .iter()
+        .flat_map(|&allocator| {
+            rows(allocator)
+                .iter()
+                .enumerate()
+                .map(move |(idx, row)| (idx * wait(allocator), arm(allocator, row)))
+        })
+        .collect();
+    candidates.sort_by_key(|(turn, _)| *turn);
+    candidates.into_iter().map(|(_, arm)| arm).collect()
 }
 
 fn arm(allocator: Allocator, (settings, pymalloc): &Row) -> Arm {
@@ -116,5 +129,9 @@ mod tests {
         }
         assert!(space(&[Allocator::Glibc]).iter().all(|arm| arm.name.starts_with("glibc")));
         assert!(space(&[]).is_empty());
+        // Before any settings, every allocator as it comes; then most of the likeliest.
+        let allocator = |arm: &Arm| arm.allocator.as_ref().map(|one| one.choice.clone()).unwrap_or_default();
+        assert_eq!(arms[..5].iter().map(allocator).collect::<BTreeSet<_>>().len(), 5);
+        assert!(arms[5..11].iter().filter(|arm| allocator(arm) == "slackwater").count() >= 3);
     }
 }

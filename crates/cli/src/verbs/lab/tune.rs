@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use slackwater_lab::compare::Objective;
 use slackwater_lab::plan::{self, Plan};
-use slackwater_lab::result::Trial;
+use slackwater_lab::result::{Experiment, Trial};
 use slackwater_lab::run::{Resume, Setup};
 use slackwater_lab::tune::{self, Runner, TuneError};
 use slackwater_report::visible;
@@ -15,6 +15,7 @@ use slackwater_report::visible;
 use super::init::allocators;
 use super::observe::Eyes;
 use super::progress::{Display, span};
+use super::report;
 use super::run::{Own, name_leftovers, read};
 use crate::args::LabTuneArgs;
 use crate::exit::{Exit, Failure};
@@ -26,8 +27,8 @@ Searches the settings of all allocators that are installed here for those that s
 load best, within a budget of time: many candidates with a short load, the best of them with a longer one, \
 and so on. The one that is left then meets the first arm of the plan, and that arm again, at the plan's full \
 length: only what holds there is recommended.\n\n\
-Prints what every stage showed, the front, and the choice with the lines to type. The results of the stages \
-are kept in a folder beside the plan.\n\n\
+Prints what every stage showed, the front, what the confirmation came to, and the choice with the lines to \
+type. The results of the stages are kept in a folder beside the plan: slackwater lab report lab.tune/rung-1.\n\n\
 Examples:\n  \
   slackwater lab tune lab.toml --budget 30m\n  \
   slackwater lab tune lab.toml --budget 2h --objective 'least memory within 5 % CPU'";
@@ -46,6 +47,7 @@ pub(super) fn run(args: &LabTuneArgs, printer: &Printer) -> Result<Exit, Failure
     let own = Own::new()?;
     name_leftovers(printer);
     let cancel = interruptible()?;
+    let space = tune::space(&allocators());
     let mut stages = Stages {
         folder: &folder,
         own: &own,
@@ -53,8 +55,9 @@ pub(super) fn run(args: &LabTuneArgs, printer: &Printer) -> Result<Exit, Failure
         cancel: &cancel,
         printer,
         begun: Instant::now(),
+        last: None,
+        n_candidates: space.len(),
     };
-    let space = tune::space(&allocators());
     printer.note(&format!(
         "{} candidates, {}, within {}",
         space.len(),
@@ -74,6 +77,14 @@ pub(super) fn run(args: &LabTuneArgs, printer: &Printer) -> Result<Exit, Failure
     };
     for line in tuned.lines() {
         printer.data(&format!("{}\n", visible(&line)))?;
+    }
+    if let (Some((folder, mut experiment)), Some(confirmed)) = (stages.last, tuned.confirmed) {
+        // By the objective of this search.
+        experiment.comparison = Some(confirmed);
+        printer.data(&format!("\n{}", slackwater_report::lab::table(&experiment, printer.style())))?;
+        let page = report::page_beside(&folder);
+        report::draw(&experiment, &page)?;
+        printer.note(&format!("page: {}", page.display()));
     }
     Ok(Exit::Done)
 }
@@ -98,6 +109,10 @@ struct Stages<'a> {
     cancel: &'a AtomicBool,
     printer: &'a Printer,
     begun: Instant,
+    /// The stage that was run last, and where it is.
+    last: Option<(PathBuf, Experiment)>,
+    /// All candidates.
+    n_candidates: usize,
 }
 
 impl Runner for Stages<'_> {
@@ -108,16 +123,29 @@ impl Runner for Stages<'_> {
             if n_arms == 1 { "arm" } else { "arms" },
             if n_repetitions == 1 { "repetition" } else { "repetitions" }
         ));
+        // The first arm is beside the candidates.
+        let n_tried = n_arms.saturating_sub(1);
+        if stage == "rung-1" && n_tried < self.n_candidates {
+            self.printer.note(&format!(
+                "there is time for {n_tried} of {} candidates, the likeliest; a longer --budget tries more",
+                self.n_candidates
+            ));
+        }
         let folder: PathBuf = self.folder.join(stage);
         let text = plan::write(plan);
         // The time that was spent decides what a stage is: one that was broken off is none to go on with.
-        let setup = Setup { resume: Resume::No, ..self.own.setup(plan, &text, folder) };
+        let setup = Setup { resume: Resume::No, ..self.own.setup(plan, &text, folder.clone()) };
         let display = Display::new(self.printer);
         let ran =
             slackwater_lab::run::run(&setup, &self.eyes, self.cancel, &mut |progress| display.show(progress));
         display.finish();
         let ran = ran?;
-        if ran.cancelled { Err(Stopped.into()) } else { Ok(ran.experiment.trials) }
+        if ran.cancelled {
+            return Err(Stopped.into());
+        }
+        let trials = ran.experiment.trials.clone();
+        self.last = Some((folder, ran.experiment));
+        Ok(trials)
     }
 
     fn spent(&self) -> Duration {

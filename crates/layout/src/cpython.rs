@@ -10,7 +10,7 @@ mod version;
 
 pub use allocators::{AllocatorRecord, DEBUG_API_IDS, DEBUG_API_SIZE, STANDARD_DOMAINS_SIZE};
 pub use debug_offsets::DebugOffsets;
-pub use frames::{CurrentFrame, FrameLayout, Instruction, LoopEntry};
+pub use frames::{CurrentFrame, FrameLayout, Instruction, LoopEntry, StateHome};
 pub use lines::LineTable;
 pub use obmalloc::{ArenaObject, Geometry, MgmtLayout, PoolHeader, PymallocState, SMALL_CLASSES};
 pub use runtime::{ObmallocHome, RuntimeLayout};

@@ -1,6 +1,9 @@
 //! Programs whose every allocation is known, recorded and added up again, on every CPython found.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "oracle/switching.rs"]
+mod switching;
+
 use std::io::Cursor;
 use std::path::Path;
 use std::process::{Command, Stdio};

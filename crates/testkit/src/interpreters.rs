@@ -78,6 +78,17 @@ impl Interpreter {
             Some(root) => root.command(&root.inside(&self.path)),
         }
     }
+
+    /// A command that runs it on the host's own file system, where /proc is: by the loader and the libraries of
+    /// its root if it has one.
+    pub fn command_on_host(&self) -> Command {
+        let Some(root) = &self.root else { return Command::new(&self.path) };
+        let libraries = root.path().join("usr/lib/x86_64-linux-gnu");
+        let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
+        command.arg("--library-path").arg(&libraries).arg(&self.path);
+        command.env("PYTHONHOME", root.path().join("usr"));
+        command
+    }
 }
 
 impl fmt::Display for Interpreter {

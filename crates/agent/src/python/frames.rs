@@ -14,7 +14,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use slackwater_layout::cpython::{CurrentFrame, FrameLayout, Instruction};
 
 use super::code::{self, Mark};
-use super::{Python, REFUSED};
+use super::{Python, REFUSED, ThreadState};
 use crate::process::Process;
 use crate::recorder;
 use crate::sys;
@@ -128,11 +128,11 @@ impl<'l, R: Reader> Frames<'l, R> {
         let previous = self.reader.read(frame + self.layout.frame_previous)?;
         if let Some(offset) = self.layout.frame_owner {
             let word = self.reader.read(frame + (offset & !7))?;
-            if (word >> ((offset & 7) * 8)) as u8 == FrameLayout::OWNED_BY_C_STACK {
+            if (word >> ((offset & 7) * 8)) as u8 >= FrameLayout::WITHOUT_CODE {
                 return Ok(Frame { key: NO_CODE, mark: 0, previous });
             }
         }
-        let code = self.reader.read(frame + self.layout.frame_code)?;
+        let code = self.reader.read(frame + self.layout.frame_code)? & !FrameLayout::TAGS;
         let place = match self.layout.instruction {
             Instruction::Index { offset, unit_bytes } => {
                 let word = self.reader.read(frame + (offset & !7))?;
@@ -166,18 +166,25 @@ pub(crate) fn thread_state(process: &Process, python: &Python) -> Option<u64> {
     if state == REFUSED {
         return None;
     }
-    // SAFETY: `_PyRuntime` is static data of the interpreter, and much longer.
-    let word = unsafe { sys::read_u64(python.runtime + python.layout.runtime_key) };
-    let (is_made, key) = (word as u32, (word >> 32) as u32);
-    if is_made == 0 {
-        // Python is not initialised yet, or not any more.
-        return None;
-    }
-    if is_made != 1 || key >= sys::THREAD_KEYS {
-        recorder::refuse_stacks(process, "this CPython does not keep its threads where its release does");
-        return None;
-    }
-    let thread_state = sys::thread_specific(key);
+    let thread_state = match python.state {
+        ThreadState::Key(place) => {
+            // SAFETY: within `_PyRuntime`, which is static data of the interpreter.
+            let word = unsafe { sys::read_u64(place) };
+            let (is_made, key) = (word as u32, (word >> 32) as u32);
+            if is_made == 0 {
+                // Python is not initialised yet, or not any more.
+                return None;
+            }
+            if is_made != 1 || key >= sys::THREAD_KEYS {
+                let why = "this CPython does not keep its threads where its release does";
+                recorder::refuse_stacks(process, why);
+                return None;
+            }
+            sys::thread_specific(key)
+        }
+        // SAFETY: the interpreter's own code reads its variable there; every thread has it from its start.
+        ThreadState::Variable(offset) => unsafe { sys::read_u64(sys::thread_pointer().wrapping_add(offset)) },
+    };
     if thread_state == 0 {
         return None;
     }

@@ -8,6 +8,7 @@ mod chain;
 mod check;
 mod code;
 pub(crate) mod frames;
+mod variable;
 mod walk;
 
 pub(crate) use chain::{Chain, Item};
@@ -17,7 +18,7 @@ pub(crate) use walk::{Change, change, first_of};
 
 use core::str::FromStr;
 
-use slackwater_layout::cpython::{FrameLayout, PythonVersion};
+use slackwater_layout::cpython::{FrameLayout, PythonVersion, StateHome};
 
 use crate::sys;
 
@@ -28,10 +29,19 @@ pub(crate) const REFUSED: u64 = u64::MAX;
 #[derive(Clone, Copy)]
 pub(crate) struct Python {
     pub(crate) layout: FrameLayout,
-    /// Address of `_PyRuntime`.
-    pub(crate) runtime: u64,
+    /// Where a thread finds its state.
+    pub(crate) state: ThreadState,
     /// Address of the type of code objects.
     pub(crate) code_type: u64,
+}
+
+/// Where a thread finds its state.
+#[derive(Clone, Copy)]
+pub(crate) enum ThreadState {
+    /// Under a key, which is kept at this address behind an `int` that is 1.
+    Key(u64),
+    /// In a variable of its own, at this distance from the thread pointer.
+    Variable(u64),
 }
 
 /// Finds the Python that is loaded with the program; why its stacks cannot be read otherwise. Asks the
@@ -42,7 +52,7 @@ pub(crate) fn find() -> Result<Python, &'static str> {
     let (runtime, code_type) = (runtime as u64, code_type as u64);
     let version = version().ok_or("this CPython does not say which release it is")?;
     let layout =
-        FrameLayout::of(version).ok_or("frames of this release of CPython are not known; 3.8 to 3.13 are")?;
+        FrameLayout::of(version).ok_or("frames of this release of CPython are not known; 3.8 to 3.15 are")?;
     if version.is_from(13) {
         let mut table = [0; FrameLayout::TABLE_BYTES / 8];
         for (idx, word) in table.iter_mut().enumerate() {
@@ -52,11 +62,18 @@ pub(crate) fn find() -> Result<Python, &'static str> {
         if table[2] != 0 {
             return Err("this CPython is built without the global lock; its frames are not known");
         }
-        if !layout.agrees(&table) {
-            return Err("this CPython's table of offsets differs from 3.13's");
+        if !layout.agrees(version.minor, &table) {
+            return Err("this CPython's table of offsets differs from its release's");
         }
     }
-    Ok(Python { layout, runtime, code_type })
+    let state = match layout.state {
+        StateHome::Key(offset) => ThreadState::Key(runtime + offset),
+        StateHome::Variable => ThreadState::Variable(variable::find().ok_or(
+            "this CPython 3.15 is a shared library or was built otherwise than usual: where its threads keep \
+             their states is not known",
+        )?),
+    };
+    Ok(Python { layout, state, code_type })
 }
 
 fn version() -> Option<PythonVersion> {

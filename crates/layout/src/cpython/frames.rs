@@ -1,10 +1,22 @@
 //! Where a thread of CPython keeps its frames, and what a frame and its code say of themselves.
 //!
 //! Source: `offsetof` against the headers of 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1 and 3.13.0
-//! (Include/cpython/pystate.h, frameobject.h, code.h, Include/internal/pycore_runtime.h, pycore_frame.h).
-//! 3.13 says most of it itself: [`FrameLayout::agrees`].
+//! (Include/cpython/pystate.h, frameobject.h, code.h, Include/internal/pycore_runtime.h, pycore_frame.h);
+//! for 3.14 and 3.15 the tables that 3.14.10 and 3.15.2 carry (Include/internal/pycore_debug_offsets.h), and
+//! Include/internal/pycore_interpframe_structs.h. Since 3.13 a build says most of it itself:
+//! [`FrameLayout::agrees`].
 
 use super::{LineTable, PythonVersion};
+
+/// Where a thread finds its state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StateHome {
+    /// Under a key of the thread's: at this offset in `_PyRuntime` are an `int` that is 1, then the
+    /// `pthread_key_t`.
+    Key(u64),
+    /// In the thread-local variable that `PyGILState_GetThisThreadState` returns.
+    Variable,
+}
 
 /// Where the newest frame of a thread is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,17 +65,18 @@ pub enum LoopEntry {
 /// Offsets on the way from the runtime to the names and lines of a thread's stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FrameLayout {
-    /// Of the key of the thread's state in `_PyRuntime`: an `int` that is 1, then a `pthread_key_t`.
-    pub runtime_key: u64,
+    /// Where a thread finds its state.
+    pub state: StateHome,
     /// Of `thread_id`, its `pthread_self()`, in a thread's state.
     pub thread_id: u64,
     /// Where the newest frame is.
     pub current: CurrentFrame,
-    /// Of the code in a frame.
+    /// Of the code in a frame. The word's lowest bits are no part of the address: [`FrameLayout::TAGS`].
     pub frame_code: u64,
     /// Of the caller's frame in a frame.
     pub frame_previous: u64,
-    /// Of the byte that says who owns a frame, where frames without code exist; those have 3 there.
+    /// Of the byte that says who owns a frame, where frames without code exist; those have
+    /// [`FrameLayout::WITHOUT_CODE`] there, or more.
     pub frame_owner: Option<u64>,
     /// Where a call of the interpreter's loop begins.
     pub loop_entry: LoopEntry,
@@ -91,8 +104,11 @@ pub struct FrameLayout {
 }
 
 impl FrameLayout {
-    /// In the byte at [`FrameLayout::frame_owner`]: a frame without code.
-    pub const OWNED_BY_C_STACK: u8 = 3;
+    /// In the byte at [`FrameLayout::frame_owner`], this or more: a frame without code. 3 is an entry from C
+    /// (`FRAME_OWNED_BY_CSTACK`, since 3.14 `..._INTERPRETER`), 4 the thread's base since 3.15.
+    pub const WITHOUT_CODE: u8 = 3;
+    /// Bits by which `_PyStackRef` marks a reference since 3.14. Objects lie at multiples of 16.
+    pub const TAGS: u64 = 3;
     /// Of the length in a string.
     pub const STRING_LENGTH: u64 = 16;
     /// Of the flags in a string: two bits, three bits of bytes per character, compact, ASCII.
@@ -102,7 +118,7 @@ impl FrameLayout {
     /// Of the contents in a `bytes`.
     pub const BYTES_CONTENT: u64 = 32;
     /// Bytes of the runtime's own table that [`FrameLayout::agrees`] looks at.
-    pub const TABLE_BYTES: usize = 44 * 8;
+    pub const TABLE_BYTES: usize = 57 * 8;
 
     /// The layout of a release; `None` when it is not known.
     pub const fn of(version: PythonVersion) -> Option<Self> {
@@ -110,11 +126,10 @@ impl FrameLayout {
             return None;
         }
         Some(match version.minor {
-            8 => Self { runtime_key: 1392, ..Self::objects(104, 1, LineTable::Increments) },
-            9 => Self { runtime_key: 584, ..Self::objects(104, 1, LineTable::Increments) },
-            10 => Self { runtime_key: 584, ..Self::objects(96, 2, LineTable::Ranges) },
+            8 => Self::objects(1392, 104, 1, LineTable::Increments),
+            9 => Self::objects(584, 104, 1, LineTable::Increments),
+            10 => Self::objects(584, 96, 2, LineTable::Ranges),
             11 => Self {
-                runtime_key: 592,
                 thread_id: 152,
                 current: CurrentFrame::Through { record: 56, frame: 8 },
                 frame_code: 32,
@@ -126,24 +141,25 @@ impl FrameLayout {
                 code_first_line: 72,
                 ascii_bytes: 48,
                 compact_bytes: 72,
-                ..Self::interpreter_frames()
+                ..Self::interpreter_frames(StateHome::Key(592))
             },
             12 => Self {
-                runtime_key: 1544,
                 thread_id: 136,
                 current: CurrentFrame::Through { record: 56, frame: 0 },
                 instruction: Instruction::Pointer { offset: 56, code_start: 192 },
-                ..Self::interpreter_frames()
+                ..Self::interpreter_frames(StateHome::Key(1544))
             },
-            13 => Self { runtime_key: 2160, ..Self::interpreter_frames() },
+            13 => Self::interpreter_frames(StateHome::Key(2160)),
+            14 => Self::tagged_frames(StateHome::Key(2336)),
+            15 => Self { thread_id: 176, ..Self::tagged_frames(StateHome::Variable) },
             _ => return None,
         })
     }
 
     /// Until 3.10 frames are objects.
-    const fn objects(index: u64, unit_bytes: u32, lines: LineTable) -> Self {
+    const fn objects(key: u64, index: u64, unit_bytes: u32, lines: LineTable) -> Self {
         Self {
-            runtime_key: 0,
+            state: StateHome::Key(key),
             thread_id: 176,
             current: CurrentFrame::Direct(24),
             frame_code: 32,
@@ -164,9 +180,9 @@ impl FrameLayout {
     }
 
     /// Since 3.11 they lie on a stack of their own. As in 3.13.
-    const fn interpreter_frames() -> Self {
+    const fn interpreter_frames(state: StateHome) -> Self {
         Self {
-            runtime_key: 0,
+            state,
             thread_id: 152,
             current: CurrentFrame::Direct(72),
             frame_code: 0,
@@ -186,20 +202,269 @@ impl FrameLayout {
         }
     }
 
-    /// Whether the table at the start of a 3.13's `_PyRuntime` says the same.
-    pub fn agrees(&self, table: &[u64; Self::TABLE_BYTES / 8]) -> bool {
+    /// Since 3.14 their references are tagged. As in 3.14.
+    const fn tagged_frames(state: StateHome) -> Self {
+        Self {
+            frame_owner: Some(74),
+            instruction: Instruction::Pointer { offset: 56, code_start: 208 },
+            // Whether these still hold was not shown.
+            stack_piece: None,
+            code_version: None,
+            ..Self::interpreter_frames(state)
+        }
+    }
+
+    /// Whether the table at the start of the `_PyRuntime` of this minor release, 3.13 or later, says the same.
+    pub fn agrees(&self, minor: u8, table: &[u64; Self::TABLE_BYTES / 8]) -> bool {
         let (CurrentFrame::Direct(current), Instruction::Pointer { offset, code_start }, Some(owner)) =
             (self.current, self.instruction, self.frame_owner)
         else {
             return false;
         };
-        let has_lock = table[2] == 0;
-        has_lock
-            && [table[23], table[24]] == [current, self.thread_id]
-            && table[29..32] == [self.frame_previous, self.frame_code, offset]
-            && table[33] == owner
-            && table[35] == self.code_file
-            && table[37..40] == [self.code_name, self.code_lines, self.code_first_line]
-            && table[43] == code_start
+        // Where the thread's, the frame's and the code's parts of the table have what is compared.
+        let (thread, frame, code) = match minor {
+            13 => ([23, 24], [29, 30, 31, 33], [35, 37, 38, 39, 43]),
+            14 => ([26, 27], [32, 33, 34, 36], [40, 42, 43, 44, 48]),
+            15 => ([26, 30], [40, 41, 42, 44], [48, 50, 51, 52, 56]),
+            _ => return false,
+        };
+        let says = |places: &[usize], offsets: &[u64]| {
+            places.iter().zip(offsets).all(|(&place, offset)| table.get(place) == Some(offset))
+        };
+        says(&thread, &[current, self.thread_id])
+            && says(&frame, &[self.frame_previous, self.frame_code, offset, owner])
+            && says(
+                &code,
+                &[self.code_file, self.code_name, self.code_lines, self.code_first_line, code_start],
+            )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The heads of the tables of 3.13.0, 3.14.10 and 3.15.2, as they stand in `_PyRuntime`.
+    const TABLES: [(u8, [u64; 57]); 3] = [
+        (
+            13,
+            [
+                0x7970_6775_6265_6478,
+                0x030d_00f0,
+                0,
+                283_320,
+                608,
+                632,
+                194_968,
+                7272,
+                7264,
+                7344,
+                7400,
+                7656,
+                7640,
+                7648,
+                16,
+                7752,
+                0,
+                7768,
+                7760,
+                304,
+                0,
+                8,
+                16,
+                72,
+                152,
+                160,
+                232,
+                32,
+                80,
+                8,
+                0,
+                56,
+                72,
+                70,
+                208,
+                112,
+                120,
+                128,
+                136,
+                68,
+                52,
+                96,
+                104,
+                200,
+                16,
+                8,
+                416,
+                24,
+                88,
+                168,
+                32,
+                24,
+                16,
+                40,
+                24,
+                16,
+                48,
+            ],
+        ),
+        (
+            14,
+            [
+                0x7970_6775_6265_6478,
+                0x030e_0af0,
+                0,
+                316_616,
+                784,
+                808,
+                225_864,
+                7280,
+                7272,
+                7344,
+                7360,
+                7408,
+                7688,
+                7672,
+                7680,
+                16,
+                7784,
+                0,
+                7800,
+                7792,
+                7992,
+                0,
+                832,
+                0,
+                8,
+                16,
+                72,
+                152,
+                160,
+                232,
+                32,
+                88,
+                8,
+                0,
+                56,
+                80,
+                74,
+                64,
+                0,
+                216,
+                112,
+                120,
+                128,
+                136,
+                68,
+                52,
+                96,
+                104,
+                208,
+                0,
+                16,
+                8,
+                416,
+                24,
+                88,
+                168,
+                40,
+            ],
+        ),
+        (
+            15,
+            [
+                0x7970_6775_6265_6478,
+                0x030f_02f0,
+                0,
+                346_568,
+                912,
+                936,
+                226_240,
+                7272,
+                7264,
+                7336,
+                7352,
+                7400,
+                7592,
+                7576,
+                7584,
+                16,
+                7736,
+                0,
+                7752,
+                7744,
+                7944,
+                0,
+                888,
+                0,
+                8,
+                16,
+                72,
+                80,
+                88,
+                96,
+                176,
+                184,
+                256,
+                32,
+                36,
+                40,
+                136,
+                288,
+                0,
+                88,
+                8,
+                0,
+                56,
+                80,
+                74,
+                64,
+                0,
+                216,
+                112,
+                120,
+                128,
+                136,
+                68,
+                52,
+                96,
+                104,
+                208,
+            ],
+        ),
+    ];
+
+    fn layout(minor: u8) -> FrameLayout {
+        let version = format!("3.{minor}.0").parse().expect("a version");
+        FrameLayout::of(version).expect("a known release")
+    }
+
+    #[test]
+    fn a_layout_agrees_with_the_table_of_its_own_release_alone() {
+        for (minor, table) in TABLES {
+            for other in 13..=15 {
+                assert_eq!(layout(minor).agrees(other, &table), minor == other, "3.{minor} as 3.{other}");
+            }
+            // No other table of its kind.
+            for (_, foreign) in TABLES.iter().filter(|(other, _)| *other != minor) {
+                assert!(!layout(minor).agrees(minor, foreign), "3.{minor}");
+            }
+        }
+        assert_eq!(FrameLayout::of("3.16.0a1".parse().expect("a version")), None);
+        assert!(!layout(12).agrees(12, &TABLES[0].1), "3.12 has no table");
+    }
+
+    #[test]
+    fn one_offset_that_differs_is_enough() {
+        for (minor, table) in TABLES {
+            let n_compared = (0..table.len())
+                .filter(|&idx| {
+                    let mut forged = table;
+                    forged[idx] += 8;
+                    !layout(minor).agrees(minor, &forged)
+                })
+                .count();
+            assert_eq!(n_compared, 11, "3.{minor}");
+        }
     }
 }

@@ -31,7 +31,7 @@ By default allocations are sampled, one every 512 KiB on average and without fav
 run in production; the reports say how far each number may be off. `--exact` records every allocation and \
 every free. When events come faster than they can be written, exact recording waits briefly, then goes on \
 with samples and says so.\n\n\
-An agent stands in front of malloc and mmap and reads the interpreter's own frames: CPython 3.8 to 3.13, with the global lock. For other programs and releases, bytes are recorded \
+An agent stands in front of malloc and mmap and reads the interpreter's own frames: CPython 3.8 to 3.15, with the global lock. For other programs and releases, bytes are recorded \
 without stacks. `--native` records the calls of native code as well, where they were made between Python's: the tables \
 by which native stacks are read are made by slackwater, outside, from the files' own frame information, and \
 functions are named while recording. A stack whose native part cannot be told says so. Objects of up to 512 bytes live in Python's own allocator, which asks for whole arenas: \

@@ -1,6 +1,14 @@
 //! The code that one process has mapped.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use slackwater_memory::{FileId, Kind, Mapping};
+use slackwater_procfs::Process;
+use slackwater_remote::open_mapped;
+
+/// Stands for the device of files in memory: no device that a mapping names is so large.
+const IN_MEMORY: u64 = u64::MAX;
 
 /// A mapping of a file's code.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,22 +22,33 @@ pub(crate) struct Module {
 }
 
 impl Module {
+    fn new(mapping: &Mapping, file: FileId, path: &Path) -> Self {
+        Self {
+            start: mapping.range.start.get(),
+            end: mapping.range.end.get(),
+            offset: mapping.offset,
+            file,
+            path: path.to_string_lossy().into_owned(),
+        }
+    }
+
     pub(crate) const fn holds(&self, pc: u64) -> bool {
         self.start <= pc && pc < self.end
     }
 }
 
-/// All code that lies in files, by address.
-pub(crate) fn of(mappings: &[Mapping]) -> Vec<(Module, Mapping)> {
+/// All code that lies in files, by address. Files in memory are among them: the agent is one where it was
+/// loaded later.
+pub(crate) fn of(process: &Process, mappings: &[Mapping]) -> Vec<(Module, Mapping)> {
     let code = mappings.iter().filter(|mapping| mapping.access.execute);
     code.filter_map(|mapping| {
-        let Kind::File { path, id, .. } = &mapping.kind else { return None };
-        let module = Module {
-            start: mapping.range.start.get(),
-            end: mapping.range.end.get(),
-            offset: mapping.offset,
-            file: *id,
-            path: path.to_string_lossy().into_owned(),
+        let module = match &mapping.kind {
+            Kind::File { path, id, .. } => Module::new(mapping, *id, path),
+            Kind::Shmem { name } => {
+                let inode = open_mapped(process, mapping).ok()?.metadata().ok()?.ino();
+                Module::new(mapping, FileId { device: IN_MEMORY, inode }, name)
+            }
+            _ => return None,
         };
         Some((module, mapping.clone()))
     })

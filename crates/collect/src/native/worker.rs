@@ -151,16 +151,15 @@ impl Worker {
     /// first that of the code at `wanted`.
     fn survey(&mut self, generation: Generation, wanted: u64) {
         let Some(mapped) = self.processes.get_mut(&generation) else { return };
-        let Some(mappings) = mapped.process.as_ref().and_then(|process| process.maps().ok()) else { return };
-        let found = modules::of(&mappings);
+        let Some(process) = &mapped.process else { return };
+        let Ok(mappings) = process.maps() else { return };
+        let found = modules::of(process, &mappings);
         if found.iter().map(|(module, _)| module).eq(&mapped.modules) {
             return;
         }
-        if let Some(process) = &mapped.process {
-            for (module, mapping) in &found {
-                let open = || open_mapped(process, mapping).ok().and_then(Object::open);
-                self.objects.entry(module.file).or_insert_with(open);
-            }
+        for (module, mapping) in &found {
+            let open = || open_mapped(process, mapping).ok().and_then(Object::open);
+            self.objects.entry(module.file).or_insert_with(open);
         }
         mapped.modules = found.into_iter().map(|(module, _)| module).collect();
         let shelf = self.shelves.iter_mut().find(|shelf| Arc::ptr_eq(&shelf.memory, &mapped.memory));

@@ -9,6 +9,7 @@ use slackwater_capture::{Allocation, Capture, NativeCode, Record};
 use slackwater_collect::{Collector, Options, Stacks};
 use slackwater_testkit::{Interpreter, Linking, Program, interpreters};
 
+use crate::attach;
 use crate::recording::{EXACT, under, while_turning};
 
 /// Every event, with native stacks.
@@ -100,23 +101,48 @@ fn check_chains(linking: Linking, flags: &[&str]) {
     let (_, bytes) = collector.end().unwrap();
     let stacked = Stacked::read(&bytes);
     for (chain, answer) in CHAINS.iter().zip(&answers) {
-        let mut words = answer.split_whitespace();
-        let block = u64::from_str_radix(words.next().unwrap(), 16).unwrap();
-        let told: Vec<&str> = words.skip(1).collect();
-        assert!(told.len() >= 3, "{chain}: {answer}");
-        let allocation = stacked.allocations.iter().find(|(addr, size, _)| (*addr, *size) == (block, 7001));
-        let &(_, _, stack) = allocation.unwrap_or_else(|| panic!("{chain}: the block is not recorded"));
-        let frames = stacked.frames(stack);
-        let found: Vec<String> = frames
-            .iter()
-            .map(|frame| match frame {
-                Frame::Native { module, offset, .. } => format!("{offset:x}@{module}"),
-                Frame::Other(mark) => mark.clone(),
-            })
-            .collect();
-        // The innermost function makes two calls: to the unwinder, and to malloc.
-        assert_eq!(found[1..], told[1..], "{chain} {flags:?}: {:?}", stacked.names(stack));
-        assert_eq!(stacked.names(stack)[0], "allocate", "{chain} {flags:?}");
+        check_chain(&stacked, chain, answer);
+    }
+}
+
+/// What the runtime says of one chain, and what was recorded.
+fn check_chain(stacked: &Stacked, chain: &str, answer: &str) {
+    let mut words = answer.split_whitespace();
+    let block = u64::from_str_radix(words.next().unwrap(), 16).unwrap();
+    let told: Vec<&str> = words.skip(1).collect();
+    assert!(told.len() >= 3, "{chain}: {answer}");
+    let allocation = stacked.allocations.iter().find(|(addr, size, _)| (*addr, *size) == (block, 7001));
+    let &(_, _, stack) = allocation.unwrap_or_else(|| panic!("{chain}: the block is not recorded"));
+    let frames = stacked.frames(stack);
+    let found: Vec<String> = frames
+        .iter()
+        .map(|frame| match frame {
+            Frame::Native { module, offset, .. } => format!("{offset:x}@{module}"),
+            Frame::Other(mark) => mark.clone(),
+        })
+        .collect();
+    // The innermost function makes two calls: to the unwinder, and to malloc.
+    assert_eq!(found[1..], told[1..], "{chain}: {:?}", stacked.names(stack));
+    assert_eq!(stacked.names(stack)[0], "allocate", "{chain}");
+}
+
+#[test]
+fn a_process_that_was_attached_to_has_native_stacks() {
+    let source = include_str!("../programs/chains.c");
+    let program = Program::c_linked("chains", source, Linking::Dynamic, &["-O2", "-pthread"]).unwrap();
+    let mut target = program.spawn().unwrap();
+    let mut collector = Collector::new(&NATIVE, Vec::new()).unwrap();
+    let agent = attach::agent();
+    let process = || attach::process(&target);
+    let attached = agent.attach(&process(), &collector.settings(), &attach::patient()).unwrap();
+    collector.attached(process(), attached.memory);
+    let answers: Vec<String> =
+        while_turning(&mut collector, || CHAINS.iter().map(|chain| target.ask(chain).unwrap()).collect());
+    agent.detach(&attach::process(&target), &attach::patient()).unwrap();
+    let (_, bytes) = collector.end().unwrap();
+    let stacked = Stacked::read(&bytes);
+    for (chain, answer) in CHAINS.iter().zip(&answers) {
+        check_chain(&stacked, chain, answer);
     }
 }
 

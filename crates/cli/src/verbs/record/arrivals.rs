@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use slackwater_base::Pid;
@@ -24,8 +25,12 @@ use crate::verbs::look;
 const SURVEY: Duration = Duration::from_millis(250);
 /// How long to look for a safe moment in a process.
 const SEARCH: Duration = Duration::from_secs(10);
-/// Most processes that are entered at one time: each takes a processor for some of the time.
-const AT_ONCE: usize = 16;
+
+/// How many processes are entered at one time. Each takes a processor nearly all of the time, and while a
+/// thread is stopped nobody else should want it.
+fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
 
 /// What came of one process.
 pub(super) struct Arrival {
@@ -60,15 +65,17 @@ impl Attacher<'_> {
     pub(super) fn run(&self, services: &[Service], arrivals: &Sender<Arrival>, done: &AtomicBool) {
         let members: Vec<&Member> = services.iter().flat_map(|service| self.meant(service)).collect();
         let mut known: HashSet<(Pid, u64)> = members.iter().map(|member| identity(member)).collect();
-        for some in members.chunks(AT_ONCE) {
-            std::thread::scope(|scope| {
-                for member in some {
-                    scope.spawn(|| {
+        let waiting = Mutex::new(members.iter());
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+        std::thread::scope(|scope| {
+            for _ in 0..at_once() {
+                scope.spawn(|| {
+                    while let Some(member) = next() {
                         let _ = arrivals.send(self.attach(member, true));
-                    });
-                }
-            });
-        }
+                    }
+                });
+            }
+        });
         while !done.load(Ordering::Relaxed) {
             std::thread::sleep(SURVEY);
             for service in services.iter().map(|service| look::refreshed(self.root, service, self.target)) {

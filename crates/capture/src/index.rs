@@ -74,6 +74,13 @@ impl Index {
         Ok(index)
     }
 
+    /// First and last moment of which there are records; 0 where there are none.
+    pub fn span_ns(&self) -> (u64, u64) {
+        let records = || self.frames.iter().filter(|one| one.header.kind == FrameKind::Records);
+        let first_ns = records().map(|one| one.header.first_ns).min().unwrap_or(0);
+        (first_ns, records().map(|one| one.header.last_ns).max().unwrap_or(first_ns))
+    }
+
     /// Frames with records between these times.
     pub fn between(&self, from_ns: u64, to_ns: u64) -> impl Iterator<Item = &FrameAt> {
         self.frames.iter().filter(move |frame| {

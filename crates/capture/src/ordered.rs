@@ -49,6 +49,12 @@ struct Queue {
 }
 
 impl<R: Read + Seek> Capture<R> {
+    /// Leaves out the first `n` frames: they were played before, and the file has grown since.
+    pub fn pass_over(&mut self, n: usize) {
+        let frames = &mut self.index_mut().frames;
+        frames.drain(..n.min(frames.len()));
+    }
+
     /// Plays every record in the order of time, as precisely as the collector looked; what could not be
     /// decoded comes back as gaps.
     ///

@@ -114,6 +114,10 @@ impl<R: Read + Seek> Capture<R> {
         Ok(gaps)
     }
 
+    pub(crate) const fn index_mut(&mut self) -> &mut Index {
+        &mut self.index
+    }
+
     pub(crate) const fn file_mut(&mut self) -> &mut R {
         &mut self.file
     }

@@ -1,7 +1,9 @@
 //! The command line: verbs, flags and the manual that `--help` prints.
 
 mod lab;
+mod moment;
 mod recording;
+mod reports;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,7 +20,9 @@ use slackwater_tune::{Allocator, Choice, Distribution};
 pub(crate) use self::lab::{
     LabArgs, LabCheckArgs, LabInitArgs, LabKeeperArgs, LabReportArgs, LabRunArgs, LabTuneArgs, LabVerb,
 };
-pub(crate) use self::recording::{MarkArgs, RecordArgs, StatsArgs, TableArgs};
+pub(crate) use self::moment::Range;
+pub(crate) use self::recording::{MarkArgs, RecordArgs};
+pub(crate) use self::reports::{ExportArgs, FlamegraphArgs, Format, LiveArgs, StatsArgs, TableArgs};
 use crate::duration;
 
 /// Why does a Python service hold its memory, and how to get it back.
@@ -95,12 +99,21 @@ pub(crate) enum Verb {
     #[command(long_about = crate::verbs::mark::MANUAL)]
     /// Give this moment a name in a recording under way
     Mark(MarkArgs),
+    #[command(long_about = crate::verbs::flamegraph::MANUAL)]
+    /// Draw who holds the memory, as a page for the browser
+    Flamegraph(FlamegraphArgs),
     #[command(long_about = crate::verbs::table::MANUAL)]
     /// Say who allocated, or who did not give back, by line of code
     Table(TableArgs),
     #[command(long_about = crate::verbs::stats::MANUAL)]
     /// Say what each recorded process allocated and kept
     Stats(StatsArgs),
+    #[command(long_about = crate::verbs::live::MANUAL)]
+    /// Watch a recording under way: who holds and who allocates, now
+    Live(LiveArgs),
+    #[command(long_about = crate::verbs::export::MANUAL)]
+    /// Write a recording in the format of another viewer: speedscope, pprof, collapsed stacks
+    Export(ExportArgs),
     /// Look after a service that `lab` has started
     #[command(hide = true)]
     LabKeeper(LabKeeperArgs),

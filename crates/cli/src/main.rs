@@ -5,6 +5,7 @@ mod duration;
 mod env;
 mod exit;
 mod printer;
+mod screen;
 mod verbs;
 
 use std::panic;
@@ -48,8 +49,11 @@ fn run(verb: &Verb, printer: &Printer) -> Result<Exit, Failure> {
         Verb::Lab(args) => verbs::lab::run(args, printer),
         Verb::Record(args) => verbs::record::run(args, printer),
         Verb::Mark(args) => verbs::mark::run(args, printer),
+        Verb::Flamegraph(args) => verbs::flamegraph::run(args, printer),
         Verb::Table(args) => verbs::table::run(args, printer),
         Verb::Stats(args) => verbs::stats::run(args, printer),
+        Verb::Live(args) => verbs::live::run(args, printer),
+        Verb::Export(args) => verbs::export::run(args, printer),
         Verb::LabKeeper(args) => verbs::lab::keep(args),
         Verb::Completions { shell } => verbs::completions::run(*shell, printer),
         Verb::Man { directory } => verbs::man::run(directory),

@@ -33,8 +33,13 @@ impl Printer {
     /// Writes data to stdout. A reader that has gone away (`| head`) is no error, but ends the
     /// program: there is nobody left to work for.
     pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// The same, of data that is no text.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match out.write_all(bytes).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => Err(Failure::new(Exit::Bug, "cannot write to standard output").caused_by(&error)),

@@ -6,11 +6,16 @@
 //! count of as many equal samples as would have the same relative variance, by Wilson and Hilferty's
 //! approximation of the exact one. It is exact in the two ends: many blocks far smaller than the mean, and
 //! blocks so large that each is sampled.
+//!
+//! Mappings are never sampled: their bytes are certain, and stand beside the estimate. But certain bytes
+//! are not all there is: where sampling saw nothing, up to `-ln(0.025)` times the mean may have been.
 
 use slackwater_capture::Folded;
 
 /// Two-sided 95 %.
 const Z: f64 = 1.959_964;
+/// Upper end of the interval of a Poisson count of none: `-ln(0.025)`.
+const UNSEEN: f64 = 3.688_879;
 
 /// A total.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -23,6 +28,10 @@ pub struct Estimate {
     variance: f64,
     /// Events that it was made from.
     pub n_seen: u64,
+    /// Bytes of those that are no estimate.
+    certain_bytes: f64,
+    /// Largest mean distance of samples, in bytes; 0 where every event was recorded.
+    mean: f64,
 }
 
 /// What the truth lies within in 95 of 100 recordings.
@@ -37,7 +46,13 @@ pub struct Interval {
 impl Estimate {
     /// One allocation that is all it stands for.
     pub const fn exact(size: u64) -> Self {
-        Self { bytes: size as f64, count: 1.0, variance: 0.0, n_seen: 1 }
+        Self::certain(size, 0)
+    }
+
+    /// One allocation that is all it stands for, among others that are sampled with this mean distance.
+    pub const fn certain(size: u64, mean: u64) -> Self {
+        let bytes = size as f64;
+        Self { bytes, count: 1.0, variance: 0.0, n_seen: 1, certain_bytes: bytes, mean: mean as f64 }
     }
 
     /// One sampled allocation, where samples have this mean distance in bytes.
@@ -49,22 +64,27 @@ impl Estimate {
             count: 1.0 / probability,
             variance: size * size * (1.0 - probability) / (probability * probability),
             n_seen: 1,
+            certain_bytes: 0.0,
+            mean,
         }
     }
 
     /// A piece of a range: the call that made it is counted with the rest of it.
     pub(crate) const fn piece(bytes: u64) -> Self {
-        Self { bytes: bytes as f64, count: 0.0, variance: 0.0, n_seen: 0 }
+        let bytes = bytes as f64;
+        Self { bytes, count: 0.0, variance: 0.0, n_seen: 0, certain_bytes: bytes, mean: 0.0 }
     }
 
     /// Allocations that a recorder has added up.
-    pub(crate) const fn of_many(folded: &Folded) -> Self {
+    pub(crate) const fn of_many(folded: &Folded, mean: u64) -> Self {
         let deviation = folded.deviation_bytes as f64;
         Self {
             bytes: folded.bytes as f64,
             count: folded.count as f64,
             variance: deviation * deviation,
             n_seen: folded.n_events,
+            certain_bytes: if folded.deviation_bytes == 0 { folded.bytes as f64 } else { 0.0 },
+            mean: mean as f64,
         }
     }
 
@@ -74,6 +94,8 @@ impl Estimate {
         self.count += other.count;
         self.variance += other.variance;
         self.n_seen += other.n_seen;
+        self.certain_bytes += other.certain_bytes;
+        self.mean = self.mean.max(other.mean);
     }
 
     /// Without what was part of it.
@@ -81,12 +103,13 @@ impl Estimate {
         self.n_seen = self.n_seen.saturating_sub(other.n_seen);
         if self.n_seen == 0 {
             // Sums of fractions do not come back to 0 by themselves.
-            *self = Self::default();
+            *self = Self { mean: self.mean, ..Self::default() };
             return;
         }
         self.bytes = (self.bytes - other.bytes).max(0.0);
         self.count = (self.count - other.count).max(0.0);
         self.variance = (self.variance - other.variance).max(0.0);
+        self.certain_bytes = (self.certain_bytes - other.certain_bytes).max(0.0);
     }
 
     /// Variance of the bytes: variances of parts add up, and give the interval of their sum.
@@ -94,22 +117,30 @@ impl Estimate {
         self.variance
     }
 
+    /// Bytes that are no estimate, of mappings.
+    pub const fn certain_bytes(&self) -> f64 {
+        self.certain_bytes
+    }
+
     /// Whether sampling leaves anything open.
     pub fn is_exact(&self) -> bool {
-        self.variance == 0.0
+        self.mean == 0.0 && self.variance == 0.0
     }
 
     /// What the true bytes lie within.
     pub fn interval(&self) -> Interval {
-        if self.variance <= 0.0 || self.bytes <= 0.0 {
-            return Interval { low: self.bytes, high: self.bytes };
+        let unseen = self.bytes + UNSEEN * self.mean;
+        let sampled = self.bytes - self.certain_bytes;
+        if self.variance <= 0.0 || sampled <= 0.0 {
+            return Interval { low: self.bytes, high: unseen };
         }
-        let unit = self.variance / self.bytes;
-        let n = self.bytes / unit;
+        let unit = self.variance / sampled;
+        let n = sampled / unit;
         let low = n * (1.0 - 1.0 / (9.0 * n) - Z / (3.0 * n.sqrt())).powi(3);
         let m = n + 1.0;
         let high = m * (1.0 - 1.0 / (9.0 * m) + Z / (3.0 * m.sqrt())).powi(3);
-        Interval { low: low.max(0.0) * unit, high: high * unit }
+        let (low, high) = (low.max(0.0) * unit, high * unit);
+        Interval { low: self.certain_bytes + low, high: (self.certain_bytes + high).max(unseen) }
     }
 }
 
@@ -163,7 +194,18 @@ mod tests {
         let parts: Vec<_> = (1..100).map(|n| Estimate::sampled(n * 777, 4096)).collect();
         parts.iter().for_each(|part| estimate.add(part));
         parts.iter().for_each(|part| estimate.remove(part));
-        assert_eq!(estimate, Estimate::default());
+        assert_eq!((estimate.bytes, estimate.count, estimate.n_seen), (0.0, 0.0, 0));
         assert_eq!(Estimate::exact(5).interval(), Interval { low: 5.0, high: 5.0 });
+    }
+
+    #[test]
+    fn what_was_seen_whole_leaves_open_what_was_not_seen() {
+        let mut estimate = Estimate::certain(1_000_000, 1000);
+        assert!(!estimate.is_exact());
+        assert_eq!(estimate.interval(), Interval { low: 1e6, high: 1e6 + UNSEEN * 1000.0 });
+        estimate.add(&Estimate::sampled(10, 1000));
+        let interval = estimate.interval();
+        // One sample: a Poisson count of 1 lies between 0.025 and 5.57.
+        assert!(interval.low >= 1e6 && (1_005_400.0..1_005_700.0).contains(&interval.high), "{interval:?}");
     }
 }

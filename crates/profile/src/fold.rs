@@ -7,8 +7,9 @@ use slackwater_capture::{Allocation, Ending, Folded, Generation, Measure, Native
 use crate::estimate::Estimate;
 use crate::live::{Block, Live, Origin};
 use crate::part::Tally;
+use crate::process::Before;
 use crate::service::Service;
-use crate::stacks::{Frame, StackId, Stacks};
+use crate::stacks::{Code, Frame, StackId, Stacks};
 use crate::threads::Threads;
 use crate::timeline::{Building, Slices};
 
@@ -24,7 +25,7 @@ fn native_frame(code: &NativeCode<'_>) -> Frame {
         (true, true) => format!("{:#x}", code.offset),
     };
     let file = if code.file.is_empty() { &code.module } else { &code.file };
-    Frame { function, file: file.to_string(), line: code.line }
+    Frame { function, file: file.to_string(), line: code.line, code: Code::Native }
 }
 
 /// What is known of one process so far.
@@ -39,17 +40,19 @@ pub(crate) struct Fold {
     pub(crate) degraded: bool,
     pub(crate) n_lost: u64,
     pub(crate) n_events: u64,
+    pub(crate) resident_bytes: u64,
     pub(crate) resident_peak_bytes: u64,
     pub(crate) first_ns: u64,
     pub(crate) last_ns: u64,
     pub(crate) live_peak: f64,
     pub(crate) timeline: Option<Building>,
     pub(crate) threads: Threads,
+    pub(crate) before: Vec<Before>,
     /// By stack of this process and thread.
     pub(crate) parts: Vec<((u32, u16), Tally)>,
     part_idx: HashMap<(u32, u16), u32>,
     now_ns: u64,
-    live: f64,
+    pub(crate) live: f64,
     blocks: Live,
     locations: HashMap<u32, Frame>,
     stacks: HashMap<u32, (u32, u32)>,
@@ -71,7 +74,8 @@ impl Fold {
             Record::NoStacks(why) => self.no_stacks = Some(why.to_string()),
             Record::Ended(ending) => self.ended(*ending, service),
             Record::Location { id, line, function, file } => {
-                let frame = Frame { function: function.to_string(), file: file.to_string(), line: *line };
+                let (function, file) = (function.to_string(), file.to_string());
+                let frame = Frame { function, file, line: *line, code: Code::Python };
                 self.locations.insert(*id, frame);
             }
             Record::Native(code) => {
@@ -81,17 +85,20 @@ impl Fold {
                 self.stacks.insert(*id, (*parent, *location));
             }
             Record::Thread { tid, name } => self.threads.name(*tid, name),
-            Record::Mark(_)
-            | Record::Fact { .. }
-            | Record::ResidentBy(_)
-            | Record::Module(_)
-            | Record::Before(_) => {}
+            Record::Before(before) => self.before.push(Before {
+                holder: before.holder.to_string(),
+                class: before.class.to_string(),
+                bytes: before.bytes,
+                blocks: before.blocks,
+            }),
+            Record::Mark(_) | Record::Fact { .. } | Record::ResidentBy(_) | Record::Module(_) => {}
             Record::At(ns) => self.at(*ns, service),
             Record::Allocation(_) | Record::Free { .. } | Record::Unmapped { .. } => {
                 self.event(record, service)
             }
             Record::Resident(bytes) => {
                 if service.window.counts(self.now_ns) {
+                    self.resident_bytes = *bytes;
                     self.resident_peak_bytes = self.resident_peak_bytes.max(*bytes);
                     if let Some(timeline) = &mut self.timeline {
                         timeline.resident(self.now_ns, *bytes);
@@ -142,7 +149,7 @@ impl Fold {
     /// What was allocated and is over.
     fn folded(&mut self, folded: &Folded, service: &Service) {
         let counts = service.window.counts(self.now_ns);
-        let amount = Estimate::of_many(folded);
+        let amount = Estimate::of_many(folded, self.sample_mean);
         self.n_events += if counts { folded.n_events } else { 0 };
         let part = self.part(folded.stack, folded.tid);
         if let Some(timeline) = &mut self.timeline {
@@ -160,7 +167,7 @@ impl Fold {
         let amount = if allocation.sampled {
             Estimate::sampled(size, self.sample_mean)
         } else {
-            Estimate::exact(size)
+            Estimate::certain(size, self.sample_mean)
         };
         let born = self.timeline.as_ref().map_or(0, |timeline| timeline.slice(self.now_ns));
         let origin = Origin { part: self.part(stack, tid), born, counts: service.window.counts(self.now_ns) };
@@ -229,6 +236,7 @@ impl Fold {
             service.before(self.now_ns);
             self.parts.iter_mut().for_each(|(_, tally)| tally.ended(service.epoch));
             service.changed(self.now_ns, -self.live);
+            (self.live, self.resident_bytes) = (0.0, 0);
         }
     }
 
@@ -261,6 +269,7 @@ impl Fold {
                 function: "(name lost)".to_owned(),
                 file: String::new(),
                 line: 0,
+                code: Code::Python,
             });
             bottom = into.on_top_of(bottom, &frame);
             known.insert(id, bottom);

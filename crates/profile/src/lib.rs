@@ -14,6 +14,7 @@
 
 mod estimate;
 mod fold;
+mod following;
 mod live;
 mod part;
 mod process;
@@ -25,11 +26,12 @@ mod timeline;
 mod window;
 
 pub use estimate::{Estimate, Interval};
+pub use following::Following;
 pub use part::{Part, Usage};
-pub use process::ProcessProfile;
+pub use process::{Before, ProcessProfile};
 pub use profile::{Mark, OverTime, Profile};
 pub use service::Peak;
-pub use stacks::{Frame, StackId, Stacks};
+pub use stacks::{Code, Frame, StackId, Stacks};
 pub use threads::Thread;
 pub use timeline::{Cell, N_SLICES, NEVER, Slices, Timeline};
 pub use window::Window;

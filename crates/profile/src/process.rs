@@ -11,6 +11,19 @@ use crate::stacks::Stacks;
 use crate::threads::Thread;
 use crate::timeline::{Building, Timeline};
 
+/// Memory that a process held when its recording began: none of its stacks is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Before {
+    /// Which allocator held it; empty for none.
+    pub holder: String,
+    /// A class of the ledger.
+    pub class: String,
+    /// Resident bytes.
+    pub bytes: u64,
+    /// Blocks, where the holder counts them; else 0.
+    pub blocks: u64,
+}
+
 /// One process.
 #[derive(Clone, Debug)]
 pub struct ProcessProfile {
@@ -34,12 +47,18 @@ pub struct ProcessProfile {
     pub n_lost: u64,
     /// Events that did.
     pub n_events: u64,
+    /// RSS when it was last seen; 0 after its end.
+    pub resident_bytes: u64,
     /// Most RSS that was seen.
     pub resident_peak_bytes: u64,
+    /// Live bytes now, as estimated; 0 after its end.
+    pub live_bytes: f64,
     /// Most live bytes at a time, as estimated.
     pub live_peak_bytes: f64,
     /// First and last moment, CLOCK_MONOTONIC.
     pub span_ns: (u64, u64),
+    /// What it held before.
+    pub before: Vec<Before>,
     /// Its threads, as parts number them.
     pub threads: Vec<Thread>,
     /// By stack and thread.
@@ -57,6 +76,12 @@ impl ProcessProfile {
         total
     }
 
+    /// Live bytes from before the recording.
+    #[must_use]
+    pub fn live_before_bytes(&self) -> u64 {
+        self.before.iter().filter(|one| one.class.starts_with("live")).map(|one| one.bytes).sum()
+    }
+
     /// Whether anything was seen of it but its birth and its end.
     #[must_use]
     pub const fn is_silent(&self) -> bool {
@@ -64,10 +89,10 @@ impl ProcessProfile {
     }
 }
 
-/// The process that a fold has become; its stacks are merged into those of all.
+/// The process that a fold has become so far; its stacks are merged into those of all.
 pub(crate) fn settle(
     generation: Generation,
-    mut fold: Fold,
+    fold: &mut Fold,
     epoch: u64,
     stacks: &mut Stacks,
     gaps: &mut Vec<Gap>,
@@ -100,18 +125,21 @@ pub(crate) fn settle(
         generation,
         pid: fold.pid,
         parent: fold.parent,
-        program: fold.program,
+        program: fold.program.clone(),
         sample_mean: fold.sample_mean,
-        no_stacks: fold.no_stacks,
+        no_stacks: fold.no_stacks.clone(),
         ending: fold.ending,
         degraded: fold.degraded,
         n_lost: fold.n_lost,
         n_events: fold.n_events,
+        resident_bytes: fold.resident_bytes,
         resident_peak_bytes: fold.resident_peak_bytes,
+        live_bytes: fold.live,
         live_peak_bytes: fold.live_peak,
         span_ns: (fold.first_ns, fold.last_ns),
-        threads: fold.threads.done(),
+        before: fold.before.clone(),
+        threads: fold.threads.all(),
         parts,
-        timeline: fold.timeline.map(Building::done),
+        timeline: fold.timeline.take().map(Building::done),
     }
 }

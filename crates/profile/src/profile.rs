@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
 use slackwater_base::Partial;
-use slackwater_capture::{Anchor, Capture, FrameKind, Generation, ReadError, Record};
+use slackwater_capture::{Anchor, Capture, Generation, ReadError};
 
-use crate::fold::Fold;
+use crate::following::Following;
 use crate::part::Usage;
-use crate::process::{ProcessProfile, settle};
+use crate::process::ProcessProfile;
 use crate::service::{Peak, Service};
 use crate::stacks::{StackId, Stacks};
 use crate::timeline::Slices;
@@ -68,43 +68,21 @@ impl Profile {
     /// # Errors
     /// When the file cannot be read any more.
     pub fn over_time<R: Read + Seek>(capture: Partial<Capture<R>>) -> Result<Partial<Self>, ReadError> {
-        let (first_ns, last_ns) = span_ns(&capture.value);
+        let (first_ns, last_ns) = capture.value.index().span_ns();
         let slices = Slices::between(first_ns, last_ns);
         Self::read(capture, Service::new(Window::default(), Some(slices)))
     }
 
     fn read<R: Read + Seek>(
         mut capture: Partial<Capture<R>>,
-        mut service: Service,
+        service: Service,
     ) -> Result<Partial<Self>, ReadError> {
-        let mut folds: BTreeMap<Generation, Fold> = BTreeMap::new();
-        let slices = service.slices;
-        let (mut marks, mut at_ns) = (Vec::new(), 0);
-        let gaps = capture.value.play_in_time(|generation, record| {
-            if generation == Generation::RECORDING {
-                match record {
-                    Record::At(ns) => at_ns = *ns,
-                    Record::Mark(name) => marks.push(Mark { ns: at_ns, name: name.to_string() }),
-                    _ => {}
-                }
-                return;
-            }
-            folds.entry(generation).or_insert_with(|| Fold::new(slices)).take(record, &mut service);
-        })?;
+        let mut following = Following::with(service);
+        let gaps = following.read(&mut capture.value)?;
         capture.gaps.extend(gaps);
-        let mut profile = Self {
-            anchor: capture.value.anchor(),
-            peak: service.peak,
-            span_ns: span_ns(&capture.value),
-            marks,
-            over_time: slices.map(|slices| OverTime { slices, live_most: service.live_most }),
-            ..Self::default()
-        };
-        for (generation, fold) in folds {
-            let process = settle(generation, fold, service.epoch, &mut profile.stacks, &mut capture.gaps);
-            profile.processes.push(process);
-        }
-        Ok(Partial { value: profile, gaps: capture.gaps })
+        let profile = following.profile();
+        capture.gaps.extend(profile.gaps);
+        Ok(Partial { value: profile.value, gaps: capture.gaps })
     }
 
     /// Only one of its processes.
@@ -131,11 +109,4 @@ impl Profile {
         self.processes.iter().for_each(|process| total.add(&process.total()));
         total
     }
-}
-
-/// First and last moment of what a capture has records of.
-fn span_ns<R: Read + Seek>(capture: &Capture<R>) -> (u64, u64) {
-    let records = || capture.index().frames.iter().filter(|one| one.header.kind == FrameKind::Records);
-    let first_ns = records().map(|one| one.header.first_ns).min().unwrap_or(0);
-    (first_ns, records().map(|one| one.header.last_ns).max().unwrap_or(first_ns))
 }

@@ -2,6 +2,15 @@
 
 use std::collections::HashMap;
 
+/// Whose instructions a line is of.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Code {
+    /// The interpreter's program.
+    Python,
+    /// The processor's.
+    Native,
+}
+
 /// A line of code in a stack.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Frame {
@@ -11,6 +20,8 @@ pub struct Frame {
     pub file: String,
     /// The line, 0 if not known.
     pub line: u32,
+    /// Whose it is.
+    pub code: Code,
 }
 
 /// A stack. The empty one is 0: no Python was running.
@@ -54,6 +65,18 @@ impl Stacks {
             at = parent;
             self.frames.get(frame as usize)
         })
+    }
+
+    /// What a stack consists of: the stack below, and the place of its innermost frame among
+    /// [`Stacks::distinct_frames`]. The empty stack consists of nothing.
+    pub fn node(&self, stack: StackId) -> Option<(StackId, usize)> {
+        let &(parent, frame) = self.nodes.get((stack.0 as usize).checked_sub(1)?)?;
+        Some((parent, frame as usize))
+    }
+
+    /// Every frame once.
+    pub fn distinct_frames(&self) -> &[Frame] {
+        &self.frames
     }
 
     /// Distinct stacks, the empty one aside.

@@ -49,8 +49,8 @@ impl Threads {
         }
     }
 
-    pub(crate) fn done(mut self) -> Vec<Thread> {
-        self.tids.iter().map(|&tid| Thread { tid, name: self.names.remove(&tid) }).collect()
+    pub(crate) fn all(&self) -> Vec<Thread> {
+        self.tids.iter().map(|&tid| Thread { tid, name: self.names.get(&tid).cloned() }).collect()
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!((threads.idx(7), threads.idx(8), threads.idx(7)), (0, 1, 0));
         let late: Vec<u16> = (100..1000).map(|tid| threads.idx(tid)).collect();
         assert_eq!(late.last(), Some(&(THREADS_MAX as u16)));
-        let threads = threads.done();
+        let threads = threads.all();
         assert_eq!(threads.len(), THREADS_MAX + 1);
         assert_eq!(threads[0], Thread { tid: 7, name: Some("worker".to_owned()) });
         assert_eq!(threads[THREADS_MAX].tid, 0);

@@ -65,7 +65,7 @@ pub struct Timeline {
     pub survived: Vec<Cell>,
     /// Most that was live within each of the original slices.
     pub live_most: Vec<f64>,
-    /// Most RSS that was seen within each; 0 where it did not change.
+    /// Most RSS that it had within each; 0 before it was first seen.
     pub resident_most: Vec<u64>,
 }
 
@@ -78,6 +78,7 @@ pub(crate) struct Building {
     survived: HashMap<(u32, u16, u16), Estimate>,
     live_most: Vec<f64>,
     resident_most: Vec<u64>,
+    resident_last: Vec<Option<u64>>,
 }
 
 impl Building {
@@ -89,6 +90,7 @@ impl Building {
             survived: HashMap::new(),
             live_most: vec![0.0; N_SLICES],
             resident_most: vec![0; N_SLICES],
+            resident_last: vec![None; N_SLICES],
         }
     }
 
@@ -120,8 +122,9 @@ impl Building {
     }
 
     pub(crate) fn resident(&mut self, ns: u64, bytes: u64) {
-        let most = &mut self.resident_most[self.slices.of(ns)];
-        *most = (*most).max(bytes);
+        let slice = self.slices.of(ns);
+        self.resident_most[slice] = self.resident_most[slice].max(bytes);
+        self.resident_last[slice] = Some(bytes);
     }
 
     /// Makes slices twice as long while there are too many cells.
@@ -136,7 +139,13 @@ impl Building {
         }
     }
 
-    pub(crate) fn done(self) -> Timeline {
+    pub(crate) fn done(mut self) -> Timeline {
+        // It is told when it changes: until then it stays.
+        let mut now = 0;
+        for (most, last) in self.resident_most.iter_mut().zip(&self.resident_last) {
+            *most = (*most).max(now);
+            now = last.unwrap_or(now);
+        }
         let cell = |part, born, gone, amount| Cell { part, born, gone, amount };
         let mut timeline = Timeline {
             shift: self.shift,

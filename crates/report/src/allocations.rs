@@ -3,10 +3,15 @@
 //! Invariant: a number that comes from samples stands beside what it may be off by; what is missing from
 //! the capture is said below every table and in every document.
 
+mod doubts;
 mod json;
 mod rows;
 mod table;
+mod words;
 
+pub(crate) use doubts::{before, doubts};
 pub use json::{by_stack_json, statistics_json};
-pub use rows::{Measure, Row, rows};
-pub use table::{by_stack, statistics};
+pub use rows::{Grouping, Measure, Row, rows};
+pub(crate) use table::place;
+pub use table::{Question, by_stack, statistics};
+pub(crate) use words::{amount, between, bytes_of, extent, line};

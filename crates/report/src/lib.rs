@@ -5,8 +5,12 @@
 pub mod allocations;
 mod allocator;
 mod columns;
+mod embedded;
+pub mod export;
+pub mod flamegraph;
 pub mod json;
 pub mod lab;
+pub mod live;
 pub mod table;
 mod text;
 pub mod trim;

@@ -1,4 +1,4 @@
-//! Arguments of `record`, and of the verbs that read a capture.
+//! Arguments of `record` and `mark`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -72,40 +72,4 @@ pub(crate) struct MarkArgs {
     /// A process that is recorded
     #[arg(short, long, value_name = "PID", value_parser = super::parse_pid)]
     pub(crate) pid: Option<slackwater_base::Pid>,
-}
-
-/// Arguments of `table`.
-#[derive(Args, Debug)]
-pub(crate) struct TableArgs {
-    /// The capture
-    #[arg(value_name = "FILE")]
-    pub(crate) capture: PathBuf,
-
-    /// What was not given back, instead of all that was allocated
-    #[arg(long)]
-    pub(crate) leaks: bool,
-
-    /// A row for each whole stack, not for each line of code
-    #[arg(long)]
-    pub(crate) stacks: bool,
-
-    /// Rows to show
-    #[arg(short = 'n', long, value_name = "ROWS", default_value_t = 20)]
-    pub(crate) limit: usize,
-
-    /// Print JSON, schema 1, with whole stacks
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Arguments of `stats`.
-#[derive(Args, Debug)]
-pub(crate) struct StatsArgs {
-    /// The capture
-    #[arg(value_name = "FILE")]
-    pub(crate) capture: PathBuf,
-
-    /// Print JSON, schema 1
-    #[arg(long)]
-    pub(crate) json: bool,
 }

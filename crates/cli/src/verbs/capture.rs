@@ -4,17 +4,29 @@ use std::path::Path;
 
 use slackwater_base::Partial;
 use slackwater_capture::{Capture, ReadError};
-use slackwater_profile::{Profile, Window};
+use slackwater_profile::Profile;
 
+use crate::args::Range;
 use crate::exit::{Exit, Failure};
 
-/// Reads and adds up a capture.
-pub(super) fn profile(path: &Path) -> Result<Partial<Profile>, Failure> {
-    let opened = Capture::open(path).map_err(|error| refused(&error))?;
-    Profile::of(opened, Window::default()).map_err(|error| refused(&error))
+/// Reads and adds up a part of a capture.
+pub(super) fn profile(path: &Path, range: &Range) -> Result<Partial<Profile>, Failure> {
+    let opened = open(path)?;
+    let window = range.window(opened.value.index().span_ns());
+    Profile::of(opened, window).map_err(|error| refused(&error))
 }
 
-fn refused(error: &ReadError) -> Failure {
+/// Opens a capture.
+pub(super) fn open(path: &Path) -> Result<Partial<Capture>, Failure> {
+    Capture::open(path).map_err(|error| refused(&error))
+}
+
+/// Reads and adds up a capture, with what was when.
+pub(super) fn over_time(path: &Path) -> Result<Partial<Profile>, Failure> {
+    Profile::over_time(open(path)?).map_err(|error| refused(&error))
+}
+
+pub(super) fn refused(error: &ReadError) -> Failure {
     let (exit, hint) = match error {
         ReadError::Read { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
             (Exit::Denied, "captures are readable for the user who recorded them")

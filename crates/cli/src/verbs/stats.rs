@@ -21,7 +21,7 @@ Examples:\n  \
 /// # Errors
 /// When the file is no capture.
 pub(crate) fn run(args: &StatsArgs, printer: &Printer) -> Result<Exit, Failure> {
-    let profile = capture::profile(&args.capture)?;
+    let profile = capture::profile(&args.capture, &args.range)?;
     let text = if args.json {
         json::line(&allocations::statistics_json(&profile.value, &profile.gaps))
     } else {

@@ -11,6 +11,7 @@ mod ours;
 mod record;
 mod record_attach;
 mod refusals;
+mod reports;
 mod run;
 mod services;
 mod surroundings;

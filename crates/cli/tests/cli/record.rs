@@ -16,7 +16,7 @@ sys.stdout.write('to its own output')
 os._exit(7)
 ";
 
-fn slackwater(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+pub(super) fn slackwater(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_slackwater"))
         .current_dir(folder)
         .args(arguments)
@@ -28,7 +28,7 @@ fn slackwater(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-fn python() -> String {
+pub(super) fn python() -> String {
     let python = interpreters().iter().find(|one| one.is_plain() && one.version().1 == 11).unwrap();
     python.path().display().to_string()
 }

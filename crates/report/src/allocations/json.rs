@@ -6,25 +6,25 @@
 use serde_json::{Value, json};
 use slackwater_base::Gap;
 use slackwater_capture::Ending;
-use slackwater_profile::{Estimate, ProcessProfile, Profile};
+use slackwater_profile::{Before, Estimate, ProcessProfile, Profile};
 
-use super::rows::{Measure, Row, rows};
+use super::rows::{Grouping, Row, rows};
+use super::table::Question;
 
 const SCHEMA: u32 = 1;
 
 /// Who allocates or keeps: whole stacks, innermost frame first.
 #[must_use]
-pub fn by_stack_json(profile: &Profile, gaps: &[Gap], measure: Measure, limit: usize) -> Value {
-    let all = rows(profile, measure, true);
+pub fn by_stack_json(profile: &Profile, gaps: &[Gap], question: &Question) -> Value {
+    let Question { measure, grouping, limit } = *question;
+    let all = rows(profile, measure, Grouping { whole_stacks: true, ..grouping });
     let total = profile.total();
     json!({
         "schema": SCHEMA,
-        "sorted_by": match measure {
-            Measure::Allocated => "allocated",
-            Measure::Live => "live",
-        },
+        "sorted_by": measure.key(),
         "allocated": estimate(&total.allocated),
         "live": estimate(&total.live),
+        "peak": estimate(&total.peak),
         "n_stacks": all.len(),
         "stacks": all.iter().take(limit).map(|one| row(profile, one)).collect::<Vec<_>>(),
         "gaps": gaps_json(gaps),
@@ -40,6 +40,10 @@ pub fn statistics_json(profile: &Profile, gaps: &[Gap]) -> Value {
         "recorded_at_ns": profile.anchor.map(|anchor| anchor.wall_ns),
         "allocated": estimate(&total.allocated),
         "live": estimate(&total.live),
+        "peak": estimate(&total.peak),
+        "peak_at_ns": profile.peak.at_ns,
+        "first_ns": profile.span_ns.0,
+        "last_ns": profile.span_ns.1,
         "n_stacks": profile.stacks.len(),
         "processes": profile.processes.iter().map(process).collect::<Vec<_>>(),
         "marks": profile.marks.iter().map(|mark| json!({ "ns": mark.ns, "name": mark.name })).collect::<Vec<_>>(),
@@ -59,6 +63,8 @@ fn row(profile: &Profile, row: &Row) -> Value {
         "frames": frames.collect::<Vec<_>>(),
         "allocated": estimate(&row.usage.allocated),
         "live": estimate(&row.usage.live),
+        "peak": estimate(&row.usage.peak),
+        "pid": row.process.and_then(|place| profile.processes.get(place)).map(|process| process.pid),
     })
 }
 
@@ -96,10 +102,21 @@ fn process(process: &ProcessProfile) -> Value {
         "last_ns": process.span_ns.1,
         "n_events": process.n_events,
         "n_lost": process.n_lost,
+        "before": process.before.iter().map(before).collect::<Vec<_>>(),
         "resident_peak_bytes": process.resident_peak_bytes,
         "live_peak_bytes": process.live_peak_bytes.round() as u64,
         "allocated": estimate(&total.allocated),
         "live": estimate(&total.live),
+        "peak": estimate(&total.peak),
+    })
+}
+
+fn before(before: &Before) -> Value {
+    json!({
+        "holder": if before.holder.is_empty() { None } else { Some(&before.holder) },
+        "class": before.class,
+        "bytes": before.bytes,
+        "blocks": before.blocks,
     })
 }
 

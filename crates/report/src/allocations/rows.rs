@@ -1,8 +1,8 @@
 //! The rows of a table of stacks: sorted, merged by line or not, the small ones together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use slackwater_profile::{Frame, Profile, StackId, Usage};
+use slackwater_profile::{Estimate, Frame, Profile, StackId, Usage};
 
 /// What rows are sorted by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,11 +11,47 @@ pub enum Measure {
     Allocated,
     /// What was not given back.
     Live,
+    /// What was live when the processes together held most.
+    Peak,
+}
+
+impl Measure {
+    /// What its bytes are, in words.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Allocated => "allocated",
+            Self::Live => "not given back",
+            Self::Peak => "live at peak",
+        }
+    }
+
+    /// What programs call it.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Allocated => "allocated",
+            Self::Live => "live",
+            Self::Peak => "peak",
+        }
+    }
+
+    /// What of a usage it is.
+    #[must_use]
+    pub const fn of(self, usage: &Usage) -> &Estimate {
+        match self {
+            Self::Allocated => &usage.allocated,
+            Self::Live => &usage.live,
+            Self::Peak => &usage.peak,
+        }
+    }
 }
 
 /// One stack, or several with the same innermost line.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Row {
+    /// The place of its process, where processes are told apart.
+    pub process: Option<usize>,
     /// The stack; of several, the one with most bytes.
     pub stack: StackId,
     /// How many stacks there are in it.
@@ -28,37 +64,44 @@ impl Row {
     /// The bytes that it is sorted by.
     #[must_use]
     pub const fn bytes(&self, measure: Measure) -> f64 {
-        match measure {
-            Measure::Allocated => self.usage.allocated.bytes,
-            Measure::Live => self.usage.live.bytes,
-        }
+        measure.of(&self.usage).bytes
     }
 }
 
-/// All rows, the largest first: one for each stack, or one for each innermost line.
+/// What is one row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Grouping {
+    /// Each whole stack, not each innermost line.
+    pub whole_stacks: bool,
+    /// Each process by itself.
+    pub by_process: bool,
+}
+
+/// All rows, the largest first.
 #[must_use]
-pub fn rows(profile: &Profile, measure: Measure, whole_stacks: bool) -> Vec<Row> {
-    let of_stack = profile.by_stack();
+pub fn rows(profile: &Profile, measure: Measure, grouping: Grouping) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    let mut places: HashMap<Option<&Frame>, usize> = HashMap::new();
+    let mut places: HashMap<(Option<usize>, Innermost<'_>), usize> = HashMap::new();
     let mut largest: Vec<f64> = Vec::new();
-    for (&stack, usage) in &of_stack {
-        let row = Row { stack, n_stacks: 1, usage: *usage };
+    for (process, stack, usage) in stacks(profile, grouping) {
+        let row = Row { process, stack, n_stacks: 1, usage };
         let bytes = row.bytes(measure);
-        let place = if whole_stacks { None } else { places.get(&innermost(profile, stack)).copied() };
-        match place {
-            Some(place) => {
+        let innermost = match profile.stacks.frames(stack).next() {
+            Some(frame) if !grouping.whole_stacks => Innermost::Line(frame),
+            _ => Innermost::Whole(stack),
+        };
+        match places.get(&(process, innermost)) {
+            Some(&place) => {
                 let merged = &mut rows[place];
                 merged.n_stacks += 1;
-                merged.usage.allocated.add(&usage.allocated);
-                merged.usage.live.add(&usage.live);
+                merged.usage.add(&usage);
                 if bytes > largest[place] {
                     largest[place] = bytes;
                     merged.stack = stack;
                 }
             }
             None => {
-                places.insert(innermost(profile, stack), rows.len());
+                places.insert((process, innermost), rows.len());
                 largest.push(bytes);
                 rows.push(row);
             }
@@ -69,6 +112,23 @@ pub fn rows(profile: &Profile, measure: Measure, whole_stacks: bool) -> Vec<Row>
     rows
 }
 
-fn innermost(profile: &Profile, stack: StackId) -> Option<&Frame> {
-    profile.stacks.frames(stack).next()
+/// What makes two stacks one row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Innermost<'a> {
+    Line(&'a Frame),
+    Whole(StackId),
+}
+
+/// Each stack once, or once for each process.
+fn stacks(profile: &Profile, grouping: Grouping) -> Vec<(Option<usize>, StackId, Usage)> {
+    if !grouping.by_process {
+        return profile.by_stack().into_iter().map(|(stack, usage)| (None, stack, usage)).collect();
+    }
+    let mut all: BTreeMap<(usize, StackId), Usage> = BTreeMap::new();
+    for (place, process) in profile.processes.iter().enumerate() {
+        for part in &process.parts {
+            all.entry((place, part.stack)).or_default().add(&part.usage);
+        }
+    }
+    all.into_iter().map(|((place, stack), usage)| (Some(place), stack, usage)).collect()
 }

@@ -23,7 +23,7 @@ const UPLOT: &str = include_str!("../../assets/uPlot/uPlot.iife.min.js");
 const UPLOT_STYLE: &str = include_str!("../../assets/uPlot/uPlot.min.css");
 const UPLOT_LICENCE: &str = include_str!("../../assets/uPlot/LICENSE");
 const SCRIPT: &str = include_str!("../../assets/lab.js");
-const STYLE: &str = include_str!("../../assets/lab.css");
+const STYLE: &str = concat!(include_str!("../../assets/shell.css"), include_str!("../../assets/lab.css"));
 /// SHA-256 of the two scripts, for the policy. A test holds them against the files.
 const UPLOT_HASH: &str = "GcjUxq2Ikpp59K5J1vcWFWbf0Lo9FcxJXpdPeH63jx8=";
 const SCRIPT_HASH: &str = "iHeyVBXuRyX0nKYnRMlfBNSTACi1aGKXcjUwVDXEWP0=";

@@ -10,6 +10,7 @@ use super::arms::Arm;
 use super::live::Live;
 use super::thinned::kept;
 use super::tides::zero;
+use crate::embedded::in_script;
 use crate::visible;
 
 /// Samples of all trials together that a page carries.
@@ -82,30 +83,4 @@ fn block(arm: &Arm<'_>, trial: &Trial, is_typical: bool, stretches: usize) -> se
             .map(|round| (seconds(round.load_from), seconds(round.load_until)))
             .collect::<Vec<_>>(),
     })
-}
-
-/// JSON as a script element can hold it: with nothing that HTML or JavaScript reads otherwise.
-fn in_script(value: &serde_json::Value) -> String {
-    let text = value.to_string();
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_in_a_block_can_end_it() {
-        let value = json!({ "</script><!--": "\u{2028}<script>&" });
-        let text = in_script(&value);
-        assert!(!text.contains(['<', '>', '&', '\u{2028}']), "{text}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
-    }
 }

@@ -19,6 +19,11 @@ pub(crate) fn chromium() -> Option<PathBuf> {
 
 /// The document of a page, written out after its scripts ran.
 pub(crate) fn document_after_scripts(chromium: &Path, html: &str) -> String {
+    document_at(chromium, html, "")
+}
+
+/// The same, opened at a fragment of its address.
+pub(crate) fn document_at(chromium: &Path, html: &str, fragment: &str) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let page = folder.path().join("page.html");
     std::fs::write(&page, html).expect("a page that can be written");
@@ -28,7 +33,7 @@ pub(crate) fn document_after_scripts(chromium: &Path, html: &str) -> String {
         .args(["--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1200,5000"])
         .args(["--virtual-time-budget=3000", "--dump-dom"])
         .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
-        .arg(format!("file://{}", page.display()))
+        .arg(format!("file://{}#{fragment}", page.display()))
         .stdin(Stdio::null())
         .output()
         .expect("a Chromium that starts");

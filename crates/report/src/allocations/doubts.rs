@@ -1,0 +1,42 @@
+//! What the reader of a recording must know to read its numbers rightly.
+
+use std::collections::BTreeMap;
+
+use slackwater_base::{Bytes, Gap};
+use slackwater_profile::Profile;
+
+use crate::visible;
+
+/// A sentence for each: processes without stacks, and what is missing from the capture.
+pub(crate) fn doubts(profile: &Profile, gaps: &[Gap]) -> Vec<String> {
+    // A service may start many small programs: one sentence for each reason.
+    let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for process in &profile.processes {
+        if let Some(why) = &process.no_stacks {
+            without.entry(why).or_default().push(&process.program);
+        }
+    }
+    let without = without.into_iter().map(|(why, mut programs)| {
+        let n = programs.len();
+        programs.sort_unstable();
+        programs.dedup();
+        let names = visible(&programs.join(", ")).into_owned();
+        format!("{n} of the processes have no stacks ({names}): {}", visible(why))
+    });
+    let missing =
+        gaps.iter().map(|gap| format!("missing: {}: {}", visible(&gap.subject), visible(&gap.cause)));
+    without.chain(missing).collect()
+}
+
+/// What each process held when its recording began, of which no stack is known.
+pub(crate) fn before(profile: &Profile) -> Vec<String> {
+    let held = profile.processes.iter().filter(|process| process.live_before_bytes() > 0);
+    held.map(|process| {
+        let bytes = Bytes(process.live_before_bytes());
+        format!(
+            "(before the recording) {bytes} live in process {} then, of which no stack is known",
+            process.pid
+        )
+    })
+    .collect()
+}

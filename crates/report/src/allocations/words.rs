@@ -1,0 +1,64 @@
+//! Amounts, lines of code and endings, in words.
+
+use slackwater_base::Bytes;
+use slackwater_capture::Ending;
+use slackwater_profile::{Estimate, Frame, ProcessProfile, Profile};
+
+use crate::visible;
+
+pub(crate) fn bytes_of(bytes: f64) -> String {
+    Bytes(bytes.round().max(0.0) as u64).to_string()
+}
+
+/// What the truth lies within.
+pub(crate) fn between(estimate: &Estimate) -> String {
+    if estimate.is_exact() {
+        return "exact".to_owned();
+    }
+    let interval = estimate.interval();
+    format!("{} - {}", bytes_of(interval.low), bytes_of(interval.high))
+}
+
+/// Bytes, with half of what they may be off by.
+pub(crate) fn amount(estimate: &Estimate) -> String {
+    if estimate.is_exact() {
+        return bytes_of(estimate.bytes);
+    }
+    let interval = estimate.interval();
+    format!("{} ± {}", bytes_of(estimate.bytes), bytes_of((interval.high - interval.low) / 2.0))
+}
+
+/// A function and where it is.
+pub(crate) fn line(frame: &Frame) -> String {
+    let file = frame.file.rsplit('/').take(2).collect::<Vec<_>>();
+    let file = file.into_iter().rev().collect::<Vec<_>>().join("/");
+    match (file.is_empty(), frame.line) {
+        (true, _) => visible(&frame.function).into_owned(),
+        (false, 0) => format!("{} {}", visible(&frame.function), visible(&file)),
+        (false, line) => format!("{} {}:{line}", visible(&frame.function), visible(&file)),
+    }
+}
+
+/// How many processes, how long, and how closely they were recorded.
+pub(crate) fn extent(profile: &Profile) -> String {
+    let seconds = profile.span_ns.1.saturating_sub(profile.span_ns.0) as f64 / 1e9;
+    let n = profile.processes.len();
+    let processes = if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
+    let how = match profile.processes.iter().map(|one| one.sample_mean).max() {
+        Some(mean) if mean > 0 => format!("sampled every {} on average", Bytes(mean)),
+        _ => "every event".to_owned(),
+    };
+    format!("{processes}, {seconds:.1} s, {how}")
+}
+
+/// How a process ended.
+pub(crate) fn ending(process: &ProcessProfile) -> String {
+    match process.ending {
+        Some(Ending::Exit(status)) => format!("exit {status}"),
+        Some(Ending::Signal(signal)) => format!("signal {signal}"),
+        Some(Ending::Exec) => "became another program".to_owned(),
+        Some(Ending::Outlived) => "still runs".to_owned(),
+        Some(Ending::Gone) => "gone".to_owned(),
+        None => "not told".to_owned(),
+    }
+}

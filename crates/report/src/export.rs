@@ -1,0 +1,40 @@
+//! A recording for other people's viewers.
+//!
+//! Invariant: what is exported adds up to what the table of the same capture says. Estimates go out as
+//! whole numbers; that they are estimates is said in the document where its format has room for words.
+
+mod collapsed;
+mod pprof;
+mod speedscope;
+
+pub use collapsed::collapsed;
+pub use pprof::{Function, Label, Line, Location, PprofProfile, Sample, ValueType, pprof};
+pub use speedscope::speedscope;
+
+use slackwater_profile::{Frame, ProcessProfile, Thread};
+
+use crate::visible;
+
+/// What a stack is called on which no Python ran.
+const NO_PYTHON: &str = "(no Python running)";
+
+fn process_name(process: &ProcessProfile) -> String {
+    format!("{} {}", visible(&process.program), process.pid)
+}
+
+fn thread_name(thread: &Thread) -> String {
+    match (&thread.name, thread.tid) {
+        (_, 0) => "other threads".to_owned(),
+        (Some(name), tid) => format!("thread {} {tid}", visible(name)),
+        (None, tid) => format!("thread {tid}"),
+    }
+}
+
+/// `function (file:line)`.
+fn frame_name(frame: &Frame) -> String {
+    match (frame.file.is_empty(), frame.line) {
+        (true, _) => visible(&frame.function).into_owned(),
+        (false, 0) => format!("{} ({})", visible(&frame.function), visible(&frame.file)),
+        (false, line) => format!("{} ({}:{line})", visible(&frame.function), visible(&frame.file)),
+    }
+}

@@ -18,6 +18,8 @@ class Strip {
       end.addEventListener("change", () => this.choose(Number(this.ends[0].value), Number(this.ends[1].value), false));
     });
     place.querySelector("button").addEventListener("click", () => this.clear());
+    const marks = data.marks.map((mark) => `${mark.name} at ${seconds(mark.at_s)}`);
+    place.querySelector(".marks").textContent = marks.length > 0 ? `marked: ${marks.join(", ")}` : "";
     let begun = null;
     const sliceAt = (event) => {
       const { left, width } = this.svg.getBoundingClientRect();

@@ -22,7 +22,7 @@ const SCRIPT: &str = concat!(
     include_str!("../../assets/flamegraph/page.js"),
 );
 /// SHA-256 of the script, for the policy. A test holds it against the files.
-const SCRIPT_HASH: &str = "tk+q0puQO0Tgx2CogfxKMpjzWDcQU2C8bC3Q3NnKzPA=";
+const SCRIPT_HASH: &str = "a7RjKsjddKy3qnlXPKaA9buusFzU+HriZ9SCzQLNQC0=";
 const SHELL_STYLE: &str = include_str!("../../assets/shell.css");
 const STYLE: &str = include_str!("../../assets/flamegraph.css");
 

@@ -79,6 +79,15 @@ impl Recording {
         self.writer.records(Generation(self.generation), SECOND, self.now_ns, &mut self.encoder).unwrap();
     }
 
+    /// A moment with a name.
+    pub(crate) fn mark(&mut self, seconds: f64, name: &str) {
+        self.flush();
+        let ns = (seconds * SECOND as f64) as u64;
+        self.encoder.put(&Record::At(ns));
+        self.encoder.put(&Record::Mark(name.into()));
+        self.writer.records(Generation::RECORDING, ns, ns, &mut self.encoder).unwrap();
+    }
+
     pub(crate) fn read(mut self) -> Partial<Profile> {
         self.flush();
         let bytes = self.writer.end(self.now_ns).unwrap();
@@ -111,5 +120,6 @@ pub(crate) fn service() -> Partial<Profile> {
         it.take(0, 400_000);
     }
     it.put(&Record::Ended(Ending::Exit(0)));
+    it.mark(4.0, "the burst is over");
     it.read()
 }

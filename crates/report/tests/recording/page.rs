@@ -88,6 +88,7 @@ fn what_is_chosen_is_drawn_and_adds_up() {
     assert_eq!(drawn[0], format!("all, {}, 100.0 %", in_words(total(Measure::Peak))));
     assert!(drawn.iter().any(|name| name.starts_with("loads") && name.contains("80.0 MB")), "{drawn:?}");
     assert!(drawn.iter().any(|name| name.starts_with("(no Python running)")), "{drawn:?}");
+    assert!(peak.contains("marked: the burst is over at 3.00 s"), "no mark");
     let leaks = at("measure=live");
     let drawn = boxes(&leaks);
     assert_eq!(drawn[0], format!("all, {}, 100.0 %", in_words(total(Measure::Live))));

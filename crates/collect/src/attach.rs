@@ -46,6 +46,8 @@ pub struct Attached {
     pub n_slots: u64,
     /// Calls that could not be, and are not seen.
     pub n_refused: u64,
+    /// What else is not seen, where that is known.
+    pub unseen: Option<&'static str>,
 }
 
 /// Why a process is not recorded, or not left.
@@ -176,6 +178,7 @@ impl Agent {
             borrowed: entries().map(|entry| entry.ran).max().unwrap_or_default(),
             n_slots: report.n_slots,
             n_refused: report.n_refused,
+            unseen: unseen(process),
         })
     }
 
@@ -244,6 +247,22 @@ impl Agent {
         let [n_calls, what, n_slots, n_refused]: [u64; REPORT_WORDS] = target.words(at)?;
         Ok(Report { n_calls, what: Late::of(what), n_slots, n_refused })
     }
+}
+
+/// Slackwater's own allocator serves Python's objects without a call of `malloc`, unless Python was told
+/// which allocators to use.
+fn unseen(process: &Process) -> Option<&'static str> {
+    let mappings = process.maps().ok()?;
+    let has = |stem: &str| {
+        mappings.iter().any(|mapping| mapping.file_name().is_some_and(|file| file.starts_with(stem)))
+    };
+    let has_pools = has("libslackwater_alloc")
+        && (has("python") || has("libpython"))
+        && process.environment_variable("PYTHONMALLOC").is_ok_and(|choice| choice.is_none());
+    has_pools.then_some(
+        "it runs on Slackwater's allocator, which serves Python's objects itself: they are not seen, whatever \
+         their size; start it with PYTHONMALLOC=malloc to see them",
+    )
 }
 
 /// The agent's words.

@@ -223,7 +223,7 @@ impl<W: Write> Collector<W> {
     fn meet(&mut self) -> Result<(), CollectError> {
         let sample_mean = SampleMean { mode: self.options.mode, bytes: self.options.sample_mean };
         for idx in 0..self.sources.len() {
-            for newcomer in self.sources[idx].newcomers()? {
+            while let Some(newcomer) = self.sources[idx].newcomer()? {
                 self.summary.n_processes += 1;
                 // The same process with an older ring: it has become another program.
                 let recorded = self.sources.iter_mut().flat_map(Source::recorded);

@@ -77,10 +77,11 @@ impl Source {
             && self.attached.as_ref().is_some_and(|process| !process.is_same())
     }
 
-    /// Processes that have a ring now and are not known yet.
-    pub(crate) fn newcomers(&self) -> Result<Vec<Newcomer>, CollectError> {
+    /// A process that has a ring now and is not known yet: one at a time, because it may be the parent of
+    /// the next one.
+    pub(crate) fn newcomer(&self) -> Result<Option<Newcomer>, CollectError> {
         let session = self.memory.session()?;
-        let unknown = self.recorded.iter().enumerate().filter(|(_, known)| known.is_none());
+        let mut unknown = self.recorded.iter().enumerate().filter(|(_, known)| known.is_none());
         let newcomer = |(number, _)| {
             let ring: Ring<'_> = session.ring(number)?;
             let inside = ring.owner()?;
@@ -94,7 +95,7 @@ impl Source {
             let parent = parent.map(|one| one.generation);
             Some(Newcomer { number, inside, pid: outside.unwrap_or(inside), parent, process })
         };
-        Ok(unknown.filter_map(newcomer).collect())
+        Ok(unknown.find_map(newcomer))
     }
 
     /// Has its native code looked at.

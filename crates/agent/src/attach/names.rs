@@ -68,6 +68,11 @@ pub(super) fn of(name: &CStr) -> Option<&'static Hook> {
 }
 
 impl Hook {
+    /// Whether it hands out mappings, not blocks.
+    pub(super) fn is_of_mappings(&self) -> bool {
+        [c"mmap", c"mmap64", c"munmap", c"mremap"].contains(&self.name)
+    }
+
     /// The hook's address.
     pub(super) fn ours(&self) -> u64 {
         self.ours as u64

@@ -76,6 +76,10 @@ pub(super) fn give_back() -> Passed {
 
 fn redirect(object: &Object, slot: &Slot, value: u64) -> Option<u64> {
     let hook = names::of(slot.name)?;
+    // What an allocator maps it hands out in blocks, and those are seen.
+    if hook.is_of_mappings() && names::of(c"malloc").is_some_and(|malloc| object.holds(malloc.theirs())) {
+        return None;
+    }
     (value == hook.theirs() || is_unbound(object, slot, value)).then(|| hook.ours())
 }
 

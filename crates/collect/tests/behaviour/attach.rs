@@ -307,13 +307,10 @@ fn fault_17_a_thread_that_stays_in_the_loader_is_not_waited_for() {
 fn fault_15_another_malloc_that_was_preloaded_stays_the_one_that_serves() {
     let jemalloc = std::path::PathBuf::from("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2");
     for library in [allocator_library().unwrap(), jemalloc].into_iter().filter(|path| path.exists()) {
+        let allocates = Program::python(python(), "allocates", ALLOCATES).unwrap();
         let mut targets = vec![
             program!("late").env("LD_PRELOAD", &library).spawn().unwrap(),
-            Program::python(python(), "allocates", ALLOCATES)
-                .unwrap()
-                .env("LD_PRELOAD", &library)
-                .spawn()
-                .unwrap(),
+            allocates.env("LD_PRELOAD", &library).env("PYTHONMALLOC", "malloc").spawn().unwrap(),
         ];
         for target in &mut targets {
             let told = attached(&EXACT, target, |target| {
@@ -324,6 +321,19 @@ fn fault_15_another_malloc_that_was_preloaded_stays_the_one_that_serves() {
             let n_kept = n_of(&told, 7000..7100) + n_of(&told, 10_033..10_333);
             assert!(n_kept >= 200, "{}: {n_kept}", library.display());
         }
+    }
+}
+
+#[test]
+fn objects_that_our_allocator_serves_itself_are_said_not_to_be_seen() {
+    let allocates = Program::python(python(), "allocates", ALLOCATES).unwrap();
+    let ours = allocates.clone().env("LD_PRELOAD", allocator_library().unwrap());
+    for (program, is_seen) in
+        [(ours.clone().env("PYTHONMALLOC", "malloc"), true), (ours, false), (allocates, true)]
+    {
+        let target = program.spawn().unwrap();
+        let attached = agent().attach(&process(&target), &settings(&EXACT), &patient()).unwrap();
+        assert_eq!(attached.unseen.is_none(), is_seen, "{attached:?}");
     }
 }
 

@@ -168,6 +168,9 @@ impl<'a> Recording<'a> {
                             attached.n_refused
                         ));
                     }
+                    if let Some(what) = attached.unseen {
+                        self.printer.warn(&format!("process {pid}: {what}"));
+                    }
                     self.collector.attached(process, attached.memory);
                 }
                 // A worker that has ended meanwhile is nothing to worry about.

@@ -22,6 +22,9 @@ pub(crate) const VARIABLE: &[u8] = b"LD_PRELOAD=";
 /// How the library's file is called, wherever it lies.
 const FILE_NAME: &[u8] = b"libslackwater_alloc.so";
 
+/// The library that records what malloc is asked, and must stand in front of whoever answers.
+const AGENT_FILE_NAME: &[u8] = b"libslackwater_agent.so";
+
 /// Longest value that is edited.
 pub(crate) const VALUE_BYTES: usize = 2048;
 
@@ -79,7 +82,11 @@ fn entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn is_own(entry: &[u8]) -> bool {
-    entry.rsplit(|&byte| byte == b'/').next() == Some(FILE_NAME)
+    is_named(entry, FILE_NAME)
+}
+
+fn is_named(entry: &[u8], file_name: &[u8]) -> bool {
+    entry.rsplit(|&byte| byte == b'/').next() == Some(file_name)
 }
 
 /// Our entry in a value of the variable.
@@ -110,16 +117,28 @@ fn without(value: &[u8], into: &mut [u8; VALUE_BYTES]) -> Option<usize> {
     Some(n_others)
 }
 
-/// Writes the variable with our entry put back in front of `value`, NUL-terminated.
+/// Writes the variable with our entry put back in front of `value`, NUL-terminated; behind the agent,
+/// where that is the first.
 pub(crate) fn put_back<'a>(entry: &[u8], value: &[u8], into: &'a mut [u8; VALUE_BYTES]) -> Option<&'a [u8]> {
-    let separator: &[u8] = if value.is_empty() { b"" } else { b":" };
-    let parts = [VARIABLE, entry, separator, value, b"\0"];
     let mut len = 0;
-    for part in parts {
-        into.get_mut(len..len + part.len())?.copy_from_slice(part);
-        len += part.len();
+    let mut push = |bytes: &[u8]| -> Option<()> {
+        into.get_mut(len..len + bytes.len())?.copy_from_slice(bytes);
+        len += bytes.len();
+        Some(())
+    };
+    push(VARIABLE)?;
+    let mut others = entries(value).peekable();
+    if let Some(agent) = others.next_if(|first| is_named(first, AGENT_FILE_NAME)) {
+        push(agent)?;
+        push(b":")?;
     }
-    Some(&into[..len])
+    push(entry)?;
+    for other in others {
+        push(b":")?;
+        push(other)?;
+    }
+    push(b"\0")?;
+    into.get(..len)
 }
 
 #[cfg(test)]
@@ -151,5 +170,8 @@ mod tests {
         let mut into = [0; VALUE_BYTES];
         assert_eq!(put_back(b"/x.so", b"/a.so", &mut into), Some(&b"LD_PRELOAD=/x.so:/a.so\0"[..]));
         assert_eq!(put_back(b"/x.so", b"", &mut into), Some(&b"LD_PRELOAD=/x.so\0"[..]));
+        let recorded = b"/y/libslackwater_agent.so /a.so:/b.so";
+        let expected = b"LD_PRELOAD=/y/libslackwater_agent.so:/x.so:/a.so:/b.so\0";
+        assert_eq!(put_back(b"/x.so", recorded, &mut into), Some(&expected[..]));
     }
 }

@@ -21,7 +21,7 @@ pub(crate) use self::lab::{
     LabArgs, LabCheckArgs, LabInitArgs, LabKeeperArgs, LabReportArgs, LabRunArgs, LabTuneArgs, LabVerb,
 };
 pub(crate) use self::moment::Range;
-pub(crate) use self::recording::{MarkArgs, RecordArgs};
+pub(crate) use self::recording::{MarkArgs, RecordArgs, RecorderArgs};
 pub(crate) use self::reports::{ExportArgs, FlamegraphArgs, Format, LiveArgs, StatsArgs, TableArgs};
 use crate::duration;
 
@@ -117,6 +117,9 @@ pub(crate) enum Verb {
     /// Look after a service that `lab` has started
     #[command(hide = true)]
     LabKeeper(LabKeeperArgs),
+    /// Record a service that `run` has started
+    #[command(hide = true)]
+    Recorder(RecorderArgs),
     /// Print completions for a shell
     #[command(hide = true)]
     Completions {
@@ -271,6 +274,12 @@ pub(crate) struct RunArgs {
     /// Take another allocator out of LD_PRELOAD
     #[arg(long)]
     pub(crate) replace: bool,
+
+    /// Record who allocates, into this file; COMMAND.slackwater unless said
+    #[arg(
+        long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "print_env"
+    )]
+    pub(crate) record: Option<Option<PathBuf>>,
 
     /// Check everything, print what would be set, and start nothing
     #[arg(long, visible_alias = "dry-run")]

@@ -55,6 +55,7 @@ fn run(verb: &Verb, printer: &Printer) -> Result<Exit, Failure> {
         Verb::Live(args) => verbs::live::run(args, printer),
         Verb::Export(args) => verbs::export::run(args, printer),
         Verb::LabKeeper(args) => verbs::lab::keep(args),
+        Verb::Recorder(args) => verbs::recorder::run(args, printer),
         Verb::Completions { shell } => verbs::completions::run(*shell, printer),
         Verb::Man { directory } => verbs::man::run(directory),
     }

@@ -46,6 +46,11 @@ impl Printer {
         }
     }
 
+    /// Whether only results and errors are wanted.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// A line for the person at the terminal. Nothing with `--quiet`.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {

@@ -21,6 +21,7 @@ pub(crate) mod man;
 pub(crate) mod mark;
 mod output;
 pub(crate) mod record;
+pub(crate) mod recorder;
 pub(crate) mod run;
 pub(crate) mod stats;
 mod surroundings;

@@ -73,3 +73,19 @@ pub(crate) struct MarkArgs {
     #[arg(short, long, value_name = "PID", value_parser = super::parse_pid)]
     pub(crate) pid: Option<slackwater_base::Pid>,
 }
+
+/// Arguments of the process that records beside a service. Nobody types them.
+#[derive(Args, Debug)]
+pub(crate) struct RecorderArgs {
+    /// Start another process for it, and end
+    #[arg(long)]
+    pub(crate) detach: bool,
+
+    /// The process that becomes the service
+    #[arg(long, value_parser = super::parse_pid)]
+    pub(crate) service: slackwater_base::Pid,
+
+    /// What the capture is called
+    #[arg(long)]
+    pub(crate) capture: PathBuf,
+}

@@ -4,8 +4,10 @@ mod arrivals;
 mod attach;
 mod supervise;
 
+pub(super) use self::supervise::Pace;
+
 use std::env::var_os;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -79,7 +81,7 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     }
     child.args(&args.command[1..]);
     child.env("SLACKWATER_RECORD", collector.path());
-    child.env("LD_PRELOAD", preload(&agent));
+    child.env("LD_PRELOAD", preload(&agent, var_os("LD_PRELOAD").as_deref()));
     if args.python_allocators {
         child.env("PYTHONMALLOC", "malloc");
     }
@@ -94,12 +96,12 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     std::process::exit(code);
 }
 
-fn refused(error: &slackwater_collect::CollectError) -> Failure {
+pub(super) fn refused(error: &slackwater_collect::CollectError) -> Failure {
     Failure::of(Exit::Denied, error, Some(error.hint()))
 }
 
 /// The agent: where the environment says, else beside the program, else where packages put it.
-fn agent() -> Result<PathBuf, Failure> {
+pub(super) fn agent() -> Result<PathBuf, Failure> {
     const NAME: &str = "libslackwater_agent.so";
     if let Some(path) = env::agent() {
         return if path.is_file() {
@@ -123,9 +125,9 @@ fn agent() -> Result<PathBuf, Failure> {
 }
 
 /// The agent in front of what is preloaded already: it must see every call first.
-fn preload(agent: &Path) -> OsString {
+pub(super) fn preload(agent: &Path, others: Option<&OsStr>) -> OsString {
     let mut value = agent.as_os_str().to_owned();
-    if let Some(others) = var_os("LD_PRELOAD").filter(|others| !others.is_empty()) {
+    if let Some(others) = others.filter(|others| !others.is_empty()) {
         value.push(":");
         value.push(others);
     }
@@ -133,14 +135,14 @@ fn preload(agent: &Path) -> OsString {
 }
 
 /// The capture of what has this name.
-fn named_after(program: &Path) -> PathBuf {
+pub(super) fn named_after(program: &Path) -> PathBuf {
     let mut name = program.file_name().unwrap_or_default().to_owned();
     name.push(".slackwater");
     PathBuf::from(name)
 }
 
 /// The capture, empty and ours: nobody else records into it.
-fn create(path: &Path, overwrite: bool) -> Result<File, Failure> {
+pub(super) fn create(path: &Path, overwrite: bool) -> Result<File, Failure> {
     let mut options = OpenOptions::new();
     // Marks are appended to it by others.
     options.append(true).mode(0o600);
@@ -173,7 +175,7 @@ fn processes(n: usize) -> String {
     if n == 1 { "1 process".to_owned() } else { format!("{n} processes") }
 }
 
-fn say(summary: &Summary, output: &Path, printer: &Printer) {
+pub(super) fn say(summary: &Summary, output: &Path, printer: &Printer) {
     if summary.n_processes == 0 {
         printer.warn(
             "nothing was recorded: the agent was not loaded. Is the program static, built for musl, or \

@@ -3,6 +3,7 @@
 pub(super) mod command;
 mod handover;
 pub(super) mod library;
+mod recording;
 
 use std::collections::BTreeMap;
 use std::env::var_os;
@@ -18,6 +19,7 @@ use slackwater_tune::settings::{self, Assignment, Setting};
 use slackwater_tune::{Allocator, Choice, Interpreter};
 
 use self::command::Command;
+use self::recording::Recording;
 use super::surroundings;
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
@@ -42,6 +44,10 @@ Small objects of Python (up to 512 bytes) have an allocator of their own, pymall
 whole arenas. Slackwater's library puts pools of its own in its place, as fast, and gives back each that is \
 empty. `--pymalloc keep` leaves pymalloc; `--pymalloc off` (PYTHONMALLOC=malloc) sends small objects to the \
 allocator like all others, as jemalloc gets it by default.\n\n\
+`--record` also records who allocates, as `slackwater record` does: samples, one every 512 KiB on average, \
+into COMMAND.slackwater, or with a number where that is there already. The recorder is a process of its own \
+beside the service; it ends with it, and when it is killed the service goes on. Objects of up to 512 bytes \
+are in Slackwater's own pools and not recorded, unless --pymalloc off sends them to malloc.\n\n\
 Exit codes before the command has started: 2 for a bad option, setting or library, or no such command; 3 \
 when a file may not be read or executed; 4 when nothing can be preloaded into the command (musl, static, \
 another architecture, raised rights). After that, those of the command.\n\n\
@@ -49,6 +55,7 @@ Examples:\n  \
   slackwater run -- gunicorn app:app --workers 4\n  \
   slackwater run --set dirty_decay_ms=5000 --pymalloc keep -- uvicorn app:app\n  \
   slackwater run --allocator jemalloc -- celery --app tasks worker\n  \
+  slackwater run --record -- gunicorn app:app\n  \
   slackwater run --print-env -- gunicorn app:app\n  \
   eval \"$(slackwater run --print-env)\"";
 
@@ -83,7 +90,7 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Result<Exit, Failure> {
         replace: if args.replace { Replace::Yes } else { Replace::No },
     };
     let present = |name: &str| var_os(name);
-    let changes = environment::compose(&present, &plan)
+    let mut changes = environment::compose(&present, &plan)
         .map_err(|error| Failure::of(Exit::Usage, &error, Some(error.hint())))?;
     let hazards = match allocator {
         Some(allocator) => {
@@ -93,6 +100,10 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Result<Exit, Failure> {
     };
     match &command {
         Some(command) if !args.print_env => {
+            if let Some(file) = &args.record {
+                let recording = Recording::begin(file.as_deref(), command, printer)?;
+                recording.join(&mut changes.variables);
+            }
             say(&plan, &changes, &hazards, printer);
             Err(handover::become_command(command, &args.command, &changes.variables))
         }

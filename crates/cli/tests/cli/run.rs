@@ -1,6 +1,7 @@
 //! `run`: the command takes our place, with nothing changed but what was chosen.
 
 mod environment;
+mod record;
 mod refusals;
 mod servers;
 

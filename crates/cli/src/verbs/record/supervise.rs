@@ -7,7 +7,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use slackwater_capture::Ending;
@@ -24,13 +23,13 @@ const IDLE_EXACT: Duration = Duration::from_millis(4);
 const IDLE_SAMPLED: Duration = Duration::from_millis(50);
 
 /// How long to pause between two turns.
-pub(super) struct Pace {
+pub(in crate::verbs) struct Pace {
     pause: Duration,
     longest: Duration,
 }
 
 impl Pace {
-    pub(super) const fn of(options: &Options) -> Self {
+    pub(in crate::verbs) const fn of(options: &Options) -> Self {
         let longest = match options.mode {
             Mode::Exact => IDLE_EXACT,
             Mode::Sampled => IDLE_SAMPLED,
@@ -38,7 +37,7 @@ impl Pace {
         Self { pause: BUSY, longest }
     }
 
-    pub(super) fn after(&mut self, turn: &Turn) -> Duration {
+    pub(in crate::verbs) fn after(&mut self, turn: &Turn) -> Duration {
         self.pause = if turn.n_slots > 0 { BUSY } else { (self.pause * 2).min(self.longest) };
         self.pause
     }

@@ -1,0 +1,119 @@
+//! `run --record`: a recorder beside the service, begun before it.
+//!
+//! ```text
+//! run ── starts ─▶ recorder --detach ── starts ─▶ recorder      then `run` becomes the service
+//! ```
+//!
+//! The one in the middle ends at once, so the recorder is no child of the service: a service that waits
+//! for its children does not wait for it. It is in a session of its own, so a terminal's signals pass by.
+//!
+//! Invariant: the recorder has the capture and the shared memory before the service begins, and when it
+//! dies the service goes on.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Child, Stdio};
+
+use slackwater_report::visible;
+
+use super::command::Command;
+use crate::exit::{Exit, Failure};
+use crate::printer::Printer;
+use crate::verbs::{record, recorder};
+
+const LD_PRELOAD: &str = "LD_PRELOAD";
+
+/// Files of one name that are tried: a service may be restarted often, and each start is a recording.
+const NUMBERS: u32 = 10_000;
+
+/// A recording that waits for its service.
+pub(super) struct Recording {
+    agent: PathBuf,
+    session: OsString,
+}
+
+impl Recording {
+    /// Begins one, into `file` or a name made of the command's.
+    pub(super) fn begin(file: Option<&Path>, command: &Command, printer: &Printer) -> Result<Self, Failure> {
+        let agent = record::agent()?;
+        let (capture, path) = create(&file.map_or_else(|| record::named_after(&command.file), PathBuf::from))?;
+        let program = std::env::current_exe().map_err(|error| {
+            Failure::new(Exit::Bug, "cannot tell where slackwater itself is").caused_by(&error)
+        })?;
+        let own = std::process::id().to_string();
+        let mut starter = Child::new(program);
+        starter.args([recorder::VERB, "--detach", "--service", &own, "--capture"]).arg(&path);
+        if printer.is_quiet() {
+            starter.arg("--quiet");
+        }
+        let failed =
+            |error: &std::io::Error| Failure::new(Exit::Bug, "cannot start a recorder").caused_by(error);
+        let mut starter = starter
+            .stdin(Stdio::from(capture))
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        let mut session = String::new();
+        if let Some(said) = starter.stdout.take() {
+            BufReader::new(said).read_line(&mut session).map_err(|error| failed(&error))?;
+        }
+        starter.wait().map_err(|error| failed(&error))?;
+        if !session.ends_with('\n') {
+            return Err(Failure::new(Exit::Denied, "the recording could not be begun")
+                .hint("the lines above say why; without --record the service starts as usual"));
+        }
+        let shown = path.display().to_string();
+        printer.note(&format!("slackwater: recording into {}", visible(&shown)));
+        Ok(Self { agent, session: session.trim_end().into() })
+    }
+
+    /// Adds to `variables` what makes the service recorded: the agent in front of the allocator.
+    pub(super) fn join(&self, variables: &mut BTreeMap<String, Option<OsString>>) {
+        let others = match variables.get(LD_PRELOAD) {
+            Some(composed) => composed.clone(),
+            None => std::env::var_os(LD_PRELOAD),
+        };
+        let preload = record::preload(&self.agent, others.as_deref());
+        variables.insert(LD_PRELOAD.to_owned(), Some(preload));
+        variables.insert("SLACKWATER_RECORD".to_owned(), Some(self.session.clone()));
+    }
+}
+
+/// A capture of this name, or with the first number that is free: a service that is restarted must not
+/// fail because it has been recorded before.
+fn create(path: &Path) -> Result<(std::fs::File, PathBuf), Failure> {
+    let free = (1..NUMBERS).map(|number| numbered(path, number)).find(|one| one.symlink_metadata().is_err());
+    let free = free.unwrap_or_else(|| path.to_path_buf());
+    Ok((record::create(&free, false)?, std::path::absolute(&free).unwrap_or(free)))
+}
+
+/// `service.slackwater`, `service.2.slackwater`, ...
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return path.to_path_buf();
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(".{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_recordings_are_numbered() {
+        let check = |path: &str, number, expected: &str| {
+            assert_eq!(numbered(Path::new(path), number), Path::new(expected));
+        };
+        check("/a/it.slackwater", 1, "/a/it.slackwater");
+        check("/a/it.slackwater", 2, "/a/it.2.slackwater");
+        check("it", 12, "it.12");
+    }
+}

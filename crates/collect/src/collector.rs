@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use slackwater_base::Pid;
 use slackwater_capture::transport::{Mode, Settings};
-use slackwater_capture::{Encoder, Ending, Generation, Writer};
-use slackwater_procfs::Process;
+use slackwater_capture::{Encoder, Ending, Generation, Record, Writer};
+use slackwater_procfs::{Process, Root};
 
 use crate::error::CollectError;
 use crate::generation::{Recorded, SampleMean};
@@ -116,6 +116,10 @@ pub struct Collector<W> {
     summary: Summary,
     /// The process whose ending will be told, and that ending.
     awaited: Awaited,
+    /// Whether there will be more captures than one.
+    rotates: bool,
+    /// Bytes of captures that are closed.
+    closed_bytes: u64,
 }
 
 impl<W: Write> Collector<W> {
@@ -130,7 +134,54 @@ impl<W: Write> Collector<W> {
             Stacks::Native => Some(Native::start().map_err(CollectError::Native)?),
         };
         let summary = Summary::default();
-        Ok(Self { options: *options, sources: Vec::new(), native, writer, summary, awaited: None })
+        let sources = Vec::new();
+        let (awaited, rotates, closed_bytes) = (None, false, 0);
+        let mut collector =
+            Self { options: *options, sources, native, writer, summary, awaited, rotates, closed_bytes };
+        collector.introduce()?;
+        Ok(collector)
+    }
+
+    /// Makes [`Collector::rotate`] possible, for processes that begin to be recorded from now on.
+    #[must_use]
+    pub fn rotating(mut self) -> Self {
+        self.rotates = true;
+        self
+    }
+
+    /// Says on which machine this was.
+    fn introduce(&mut self) -> Result<(), CollectError> {
+        let now_ns = sys::monotonic_ns();
+        let mut encoder = Encoder::default();
+        encoder.put(&Record::At(now_ns));
+        if let Some(kernel) = Root::host().sysctl("kernel/osrelease") {
+            encoder.put(&Record::Fact { key: "kernel".into(), value: kernel.into() });
+        }
+        let release = env!("CARGO_PKG_VERSION").into();
+        encoder.put(&Record::Fact { key: "slackwater".into(), value: release });
+        self.writer.records(Generation::RECORDING, now_ns, now_ns, &mut encoder).map_err(CollectError::Write)
+    }
+
+    /// Bytes of the capture so far.
+    pub const fn written_bytes(&self) -> u64 {
+        self.writer.written_bytes()
+    }
+
+    /// Ends the capture, and goes on in another one, which can be read without the first: what it needs of
+    /// it is repeated. Only after [`Collector::rotating`].
+    ///
+    /// # Errors
+    /// When either cannot be written.
+    pub fn rotate(&mut self, out: W) -> Result<(), CollectError> {
+        let now_ns = sys::monotonic_ns();
+        let next = Writer::begin(out, sys::wall_ns(), now_ns).map_err(CollectError::Write)?;
+        let mut former = std::mem::replace(&mut self.writer, next);
+        self.introduce()?;
+        for recorded in self.sources.iter_mut().flat_map(Source::recorded) {
+            recorded.move_on(&mut former, &mut self.writer, now_ns)?;
+        }
+        self.closed_bytes += former.written_bytes() + slackwater_capture::HEADER_BYTES as u64;
+        former.end(now_ns).map(drop).map_err(CollectError::Write)
     }
 
     /// Begins a capture of a command.
@@ -236,6 +287,9 @@ impl<W: Write> Collector<W> {
                     self.sources[idx].introduce(&newcomer, generation, native);
                 }
                 self.sources[idx].take_up(newcomer, generation, sample_mean);
+                if self.rotates {
+                    self.sources[idx].recorded().for_each(Recorded::keep_definitions);
+                }
             }
         }
         Ok(())
@@ -274,7 +328,7 @@ impl<W: Write> Collector<W> {
         let names = self.native.take().map(Native::finish).unwrap_or_default();
         self.write_names(names, now_ns)?;
         let header_bytes = slackwater_capture::HEADER_BYTES as u64;
-        self.summary.written_bytes = self.writer.written_bytes() + header_bytes;
+        self.summary.written_bytes = self.closed_bytes + self.writer.written_bytes() + header_bytes;
         let out = self.writer.end(now_ns).map_err(CollectError::Write)?;
         Ok((self.summary, out))
     }

@@ -6,11 +6,13 @@ use std::io::Write;
 
 use slackwater_base::Tid;
 use slackwater_capture::transport::{Drained, Message, Mode, Ring, Slot, Texts};
-use slackwater_capture::{Allocation, Encoder, Ending, Generation, Measure, Record, Writer};
+use slackwater_capture::{Allocation, Ending, Generation, Measure, Record, Writer};
 use slackwater_procfs::{Process, State};
 
 use crate::error::CollectError;
 use crate::native::{Asked, Named, Native, Task};
+use crate::outside::Outside;
+use crate::pending::Pending;
 use crate::source::Newcomer;
 
 /// A frame is written when it has so many bytes.
@@ -55,11 +57,11 @@ pub(crate) struct Recorded {
     pub(crate) asked: Asked,
     sample_mean: SampleMean,
     process: Option<Process>,
-    encoder: Encoder,
+    pending: Pending,
     first_ns: u64,
     last_ns: u64,
     looked_ns: u64,
-    resident_bytes: u64,
+    outside: Outside,
     pub(crate) is_awaited: bool,
     stuck_since_ns: Option<u64>,
     threads: HashSet<u32>,
@@ -84,11 +86,11 @@ impl Recorded {
             asked: Asked::default(),
             sample_mean,
             process,
-            encoder: Encoder::default(),
+            pending: Pending::default(),
             first_ns: 0,
             last_ns: 0,
             looked_ns: 0,
-            resident_bytes: 0,
+            outside: Outside::default(),
             is_awaited: false,
             stuck_since_ns: None,
             threads: HashSet::new(),
@@ -99,6 +101,23 @@ impl Recorded {
             degraded: false,
             no_stacks: None,
         }
+    }
+
+    /// From its first record on, keeps what records of later captures refer to.
+    pub(crate) fn keep_definitions(&mut self) {
+        self.pending.keep_definitions();
+    }
+
+    /// Ends it in one capture and begins it again in another.
+    pub(crate) fn move_on<W: Write>(
+        &mut self,
+        from: &mut Writer<W>,
+        to: &mut Writer<W>,
+        now_ns: u64,
+    ) -> Result<(), CollectError> {
+        self.end(Ending::Outlived, now_ns);
+        self.flush(from)?;
+        self.pending.repeat(to, self.generation, now_ns).map_err(CollectError::Write)
     }
 
     /// Drains the ring once; how many slots there were.
@@ -162,22 +181,22 @@ impl Recorded {
                 self.meet(tid);
                 let measure = Measure::ALL[usize::from(measure).min(Measure::ALL.len() - 1)];
                 let allocation = Allocation { measure, sampled, addr, size, stack, tid };
-                self.encoder.put(&Record::Allocation(allocation));
+                self.pending.put(&Record::Allocation(allocation));
             }
             Message::Free { addr, tid } => {
                 self.n_events += 1;
-                self.encoder.put(&Record::Free { addr, tid });
+                self.pending.put(&Record::Free { addr, tid });
             }
             Message::Unmapped { addr, size } => {
                 self.n_events += 1;
-                self.encoder.put(&Record::Unmapped { addr, size });
+                self.pending.put(&Record::Unmapped { addr, size });
             }
             Message::Stack { id, parent, location } => {
-                self.encoder.put(&Record::Stack { id, parent, location });
+                self.pending.put(&Record::Stack { id, parent, location });
             }
             Message::Location { id, line, texts } => {
                 let (function, file) = both(texts, rest);
-                self.encoder.put(&Record::Location {
+                self.pending.put(&Record::Location {
                     id,
                     line,
                     function: function.into(),
@@ -238,20 +257,18 @@ impl Recorded {
     pub(crate) fn look(&mut self, now_ns: u64, interval_ns: u64) -> Life {
         if now_ns.saturating_sub(self.looked_ns) >= interval_ns && self.life == Life::Running {
             self.looked_ns = now_ns;
-            let process = self.process.as_ref().filter(|process| process.is_same());
-            match process.and_then(|process| process.status().ok()) {
-                Some(status) if status.state != Some(State::Zombie) => {
-                    let resident_bytes = status.rss_bytes.unwrap_or(0);
-                    if resident_bytes != self.resident_bytes {
-                        self.resident_bytes = resident_bytes;
-                        self.put(now_ns, &Record::At(now_ns));
-                        self.put(now_ns, &Record::Resident(resident_bytes));
-                    }
+            let process = self.process.take().filter(Process::is_same);
+            match process.as_ref().and_then(|process| Some((process, process.status().ok()?))) {
+                Some((process, status)) if status.state != Some(State::Zombie) => {
+                    let mut outside = std::mem::take(&mut self.outside);
+                    outside.look(process, &status, now_ns, |record| self.put(now_ns, record));
+                    self.outside = outside;
                 }
                 // Its parent, which we are, will tell how it ended.
                 Some(_) if self.is_awaited => {}
                 _ => self.life = Life::Gone,
             }
+            self.process = process;
         }
         self.life
     }
@@ -276,11 +293,11 @@ impl Recorded {
     }
 
     fn put(&mut self, now_ns: u64, record: &Record<'_>) {
-        if self.encoder.n_records() == 0 {
+        if self.pending.n_records() == 0 {
             self.first_ns = now_ns;
         }
         self.last_ns = now_ns;
-        self.encoder.put(record);
+        self.pending.put(record);
     }
 
     /// Writes what is due.
@@ -289,16 +306,14 @@ impl Recorded {
         writer: &mut Writer<W>,
         now_ns: u64,
     ) -> Result<(), CollectError> {
-        let is_due = self.encoder.bytes().len() >= FRAME_BYTES
-            || (self.encoder.n_records() > 0 && now_ns.saturating_sub(self.first_ns) >= FRAME_NS);
+        let is_due = self.pending.n_bytes() >= FRAME_BYTES
+            || (self.pending.n_records() > 0 && now_ns.saturating_sub(self.first_ns) >= FRAME_NS);
         if is_due { self.flush(writer) } else { Ok(()) }
     }
 
     /// Writes everything.
     pub(crate) fn flush<W: Write>(&mut self, writer: &mut Writer<W>) -> Result<(), CollectError> {
-        writer
-            .records(self.generation, self.first_ns, self.last_ns, &mut self.encoder)
-            .map_err(CollectError::Write)
+        self.pending.flush(writer, self.generation, self.first_ns, self.last_ns).map_err(CollectError::Write)
     }
 }
 

@@ -11,12 +11,15 @@
 //! Must never know: how allocations are hooked, what a report looks like.
 
 mod attach;
+mod build_id;
 mod collector;
 mod error;
 mod generation;
 mod memory;
 mod namespace;
 mod native;
+mod outside;
+mod pending;
 mod source;
 mod sys;
 mod under_way;

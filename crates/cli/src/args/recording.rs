@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use slackwater_base::Bytes;
 
+use crate::verbs::record::Full;
+
 /// Arguments of `record`.
 #[derive(Args, Debug)]
 pub(crate) struct RecordArgs {
@@ -41,6 +43,14 @@ pub(crate) struct RecordArgs {
     #[arg(long)]
     pub(crate) python_allocators: bool,
 
+    /// Go on in another file at this size (100M) or age (1h)
+    #[arg(long, value_name = "SIZE|DURATION", value_parser = Full::parse)]
+    pub(crate) rotate: Option<Full>,
+
+    /// With --rotate: delete all but the newest COUNT files
+    #[arg(long, value_name = "COUNT", requires = "rotate", value_parser = keep)]
+    pub(crate) keep: Option<usize>,
+
     /// Draw the same samples each time
     #[arg(long, value_name = "NUMBER", hide = true, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -48,6 +58,13 @@ pub(crate) struct RecordArgs {
     /// The command to start and record
     #[arg(last = true, value_name = "COMMAND", group = "which")]
     pub(crate) command: Vec<OsString>,
+}
+
+fn keep(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("a number above zero: the file that is being written is kept".to_owned()),
+    }
 }
 
 fn sample_mean(text: &str) -> Result<Bytes, String> {

@@ -2,8 +2,13 @@
 
 mod arrivals;
 mod attach;
+mod numbered;
+mod rotation;
 mod supervise;
 
+pub(super) use self::numbered::{free, numbered};
+pub(crate) use self::rotation::Full;
+pub(super) use self::rotation::Rotation;
 pub(super) use self::supervise::Pace;
 
 use std::env::var_os;
@@ -50,9 +55,13 @@ The command keeps its standard streams, and slackwater ends with its exit code (
 slackwater is killed, or the disk is full, the command goes on undisturbed, and what was written before \
 can be read. Contents of memory, arguments and environment are never recorded; names of functions, files \
 and threads are. The capture is readable for its owner only.\n\n\
+`--rotate` goes on in another file when one has its size or age (FILE, FILE.2, ...); each can be read alone, \
+and `--keep 10` deletes all but the newest ten, so that a recording may run for weeks. A block that is \
+given back later than in the file where it was allocated counts as live in that one.\n\n\
 Examples:\n  \
   slackwater record --name gunicorn --duration 60s\n  \
   slackwater record -- gunicorn app:app --workers 4\n  \
+  slackwater record --rotate 1h --keep 24 -- gunicorn app:app\n  \
   slackwater record --exact -o run.slackwater -- python job.py\n  \
   slackwater mark 'deployed 1.4'                    while it records\n  \
   slackwater table --leaks run.slackwater";
@@ -73,7 +82,11 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     let agent = agent()?;
     let output = args.output.clone().unwrap_or_else(|| named_after(&command.file));
     let file = create(&output, args.force)?;
-    let collector = Collector::begin(&options, file).map_err(|error| refused(&error))?;
+    let mut collector = Collector::begin(&options, file).map_err(|error| refused(&error))?;
+    let mut rotation = args.rotate.map(|full| Rotation::new(full, args.keep, &output));
+    if rotation.is_some() {
+        collector = collector.rotating();
+    }
     let mut child = Child::new(&command.file);
     if command.is_shell_text {
         child = Child::new("/bin/sh");
@@ -85,9 +98,18 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     if args.python_allocators {
         child.env("PYTHONMALLOC", "malloc");
     }
-    let (code, ended) = supervise::until_the_end(child, collector, &options)?;
+    let (code, ended) =
+        supervise::until_the_end(child, collector, &options, |collector| match &mut rotation {
+            Some(rotation) => {
+                rotation.step(collector, |path| create(path, args.force), |text| printer.warn(text))
+            }
+            None => Ok(()),
+        })?;
     match ended {
-        Ok(summary) => say(&summary, &output, printer),
+        Ok(summary) => {
+            let newest = rotation.as_ref().and_then(|rotation| rotation.written().last());
+            say(&summary, newest.unwrap_or(&output), printer);
+        }
         Err(error) => {
             printer.warn(&format!("recording ended early: {error}; {}", error.hint()));
         }

@@ -96,6 +96,54 @@ fn fault_28_a_full_disk_ends_the_recording_and_not_the_command() {
 }
 
 #[test]
+fn captures_are_rotated_and_each_is_readable_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "
+import os, time
+def early():
+    return bytes(100_000)
+def late():
+    return bytes(70_000)
+kept = early()
+end = time.monotonic() + 4.5
+while time.monotonic() < end:
+    late()
+    time.sleep(0.01)
+os._exit(0)
+";
+    let python = python();
+    let words = [
+        "record", "--exact", "--rotate", "1s", "--keep", "3", "-o", "it.cap", "--", &python, "-S", "-c",
+        source,
+    ];
+    let (code, _, said) = slackwater(folder.path(), &words);
+    assert_eq!(code, 0, "{said}");
+    let mut files: Vec<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), 3, "{files:?}");
+    assert!(!files.contains(&"it.cap".to_owned()), "{files:?}");
+    for file in &files {
+        let (_, out, _) = slackwater(folder.path(), &["table", "--json", file]);
+        let document: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(document["gaps"], serde_json::json!([]), "{file}");
+        let stacks = document["stacks"].as_array().unwrap();
+        // Functions that were met in a file before are known here, too.
+        let late = stacks.iter().find(|stack| stack["frames"][0]["function"] == "late");
+        assert!(
+            late.is_some_and(|stack| stack["allocated"]["bytes"].as_u64().unwrap() > 700_000),
+            "{file}: {out}"
+        );
+        assert!(stacks.iter().all(|stack| stack["frames"][0]["function"] != "early"), "{file}: {out}");
+        let (_, out, _) = slackwater(folder.path(), &["stats", "--json", file]);
+        let document: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(document["processes"][0]["program"], "python3.11", "{file}");
+    }
+}
+
+#[test]
 fn marks_are_put_into_a_recording_under_way_and_into_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let source = "import sys, os; print(os.getpid(), flush=True); sys.stdin.readline(); os._exit(0)";

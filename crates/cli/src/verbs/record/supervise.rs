@@ -43,11 +43,13 @@ impl Pace {
     }
 }
 
-/// Starts the command and records it until it ends: its exit code, and what came of the recording.
+/// Starts the command and records it until it ends, with `between_turns` before each turn: its exit code,
+/// and what came of the recording.
 pub(super) fn until_the_end(
     mut command: Command,
     collector: Collector<File>,
     options: &Options,
+    mut between_turns: impl FnMut(&mut Collector<File>) -> Result<(), CollectError>,
 ) -> Result<(i32, Result<Summary, CollectError>), Failure> {
     let signals = Signals::watch()?;
     let mut child = command.spawn().map_err(|error| {
@@ -67,7 +69,11 @@ pub(super) fn until_the_end(
         let exited = child
             .try_wait()
             .map_err(|error| Failure::new(Exit::Bug, "cannot wait for the command").caused_by(&error))?;
-        let pause = match collector.as_mut().map(Collector::turn) {
+        let turn = collector.as_mut().map(|collector| {
+            between_turns(collector)?;
+            collector.turn()
+        });
+        let pause = match turn {
             Some(Ok(turn)) => pace.after(&turn),
             Some(Err(error)) => {
                 failed = Some(error);

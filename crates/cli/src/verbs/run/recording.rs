@@ -25,9 +25,6 @@ use crate::verbs::{record, recorder};
 
 const LD_PRELOAD: &str = "LD_PRELOAD";
 
-/// Files of one name that are tried: a service may be restarted often, and each start is a recording.
-const NUMBERS: u32 = 10_000;
-
 /// A recording that waits for its service.
 pub(super) struct Recording {
     agent: PathBuf,
@@ -84,36 +81,6 @@ impl Recording {
 /// A capture of this name, or with the first number that is free: a service that is restarted must not
 /// fail because it has been recorded before.
 fn create(path: &Path) -> Result<(std::fs::File, PathBuf), Failure> {
-    let free = (1..NUMBERS).map(|number| numbered(path, number)).find(|one| one.symlink_metadata().is_err());
-    let free = free.unwrap_or_else(|| path.to_path_buf());
+    let free = record::numbered(path, record::free(path, 1));
     Ok((record::create(&free, false)?, std::path::absolute(&free).unwrap_or(free)))
-}
-
-/// `service.slackwater`, `service.2.slackwater`, ...
-fn numbered(path: &Path, number: u32) -> PathBuf {
-    if number == 1 {
-        return path.to_path_buf();
-    }
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push(format!(".{number}"));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn later_recordings_are_numbered() {
-        let check = |path: &str, number, expected: &str| {
-            assert_eq!(numbered(Path::new(path), number), Path::new(expected));
-        };
-        check("/a/it.slackwater", 1, "/a/it.slackwater");
-        check("/a/it.slackwater", 2, "/a/it.2.slackwater");
-        check("it", 12, "it.12");
-    }
 }

@@ -1,6 +1,6 @@
 //! Turns: drain every ring, look after every process, write what is due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -120,6 +120,8 @@ pub struct Collector<W> {
     rotates: bool,
     /// Bytes of captures that are closed.
     closed_bytes: u64,
+    /// What was found in processes before they were met, by pid.
+    found: HashMap<Pid, Vec<Record<'static>>>,
 }
 
 impl<W: Write> Collector<W> {
@@ -135,9 +137,18 @@ impl<W: Write> Collector<W> {
         };
         let summary = Summary::default();
         let sources = Vec::new();
-        let (awaited, rotates, closed_bytes) = (None, false, 0);
-        let mut collector =
-            Self { options: *options, sources, native, writer, summary, awaited, rotates, closed_bytes };
+        let (awaited, rotates, closed_bytes, found) = (None, false, 0, HashMap::new());
+        let mut collector = Self {
+            options: *options,
+            sources,
+            native,
+            writer,
+            summary,
+            awaited,
+            rotates,
+            closed_bytes,
+            found,
+        };
         collector.introduce()?;
         Ok(collector)
     }
@@ -160,11 +171,6 @@ impl<W: Write> Collector<W> {
         let release = env!("CARGO_PKG_VERSION").into();
         encoder.put(&Record::Fact { key: "slackwater".into(), value: release });
         self.writer.records(Generation::RECORDING, now_ns, now_ns, &mut encoder).map_err(CollectError::Write)
-    }
-
-    /// Bytes of the capture so far.
-    pub const fn written_bytes(&self) -> u64 {
-        self.writer.written_bytes()
     }
 
     /// Ends the capture, and goes on in another one, which can be read without the first: what it needs of
@@ -257,6 +263,7 @@ impl<W: Write> Collector<W> {
     fn try_turn(&mut self) -> Result<Turn, CollectError> {
         self.meet()?;
         let now_ns = sys::monotonic_ns();
+        self.tell_found(now_ns);
         let mut total = Turn { n_slots: 0, n_processes: 0 };
         for source in &mut self.sources {
             let native = self.native.as_ref();
@@ -268,6 +275,17 @@ impl<W: Write> Collector<W> {
         let names = self.native.as_ref().map(Native::found).unwrap_or_default();
         self.write_names(names, now_ns)?;
         Ok(total)
+    }
+
+    fn tell_found(&mut self, now_ns: u64) {
+        if self.found.is_empty() {
+            return;
+        }
+        for recorded in self.sources.iter_mut().flat_map(Source::recorded) {
+            let pid = i32::try_from(recorded.pid).map(Pid);
+            let found = pid.ok().and_then(|pid| self.found.remove(&pid)).unwrap_or_default();
+            recorded.tell(now_ns, &found);
+        }
     }
 
     /// Rings have owners that were not seen before.

@@ -285,6 +285,14 @@ impl Recorded {
         self.life = Life::Gone;
     }
 
+    /// Notes what others found out about it.
+    pub(crate) fn tell(&mut self, now_ns: u64, records: &[Record<'_>]) {
+        if !records.is_empty() {
+            self.put(now_ns, &Record::At(now_ns));
+            records.iter().for_each(|record| self.put(now_ns, record));
+        }
+    }
+
     /// Notes how it ended.
     pub(crate) fn end(&mut self, ending: Ending, now_ns: u64) {
         self.put(now_ns, &Record::At(now_ns));

@@ -97,6 +97,16 @@ pub(crate) fn look(root: &Root, service: &Service) -> Result<Look, Failure> {
     }
 }
 
+/// Looks at one process, whatever else its service has.
+///
+/// # Errors
+/// When it cannot be looked at any more.
+pub(crate) fn alone(root: &Root, member: &Member) -> Result<ProcessReport, RemoteError> {
+    let sharing = Sharing::Proportional;
+    let mut look = Look { processes: Vec::new(), gaps: Vec::new(), sharing, denied: None };
+    process(root, member, &Arc::new(Frames::new()), &mut look)
+}
+
 fn process(
     root: &Root,
     member: &Member,

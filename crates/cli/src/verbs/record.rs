@@ -3,12 +3,12 @@
 mod arrivals;
 mod attach;
 mod numbered;
+mod opening;
 mod rotation;
 mod supervise;
 
 pub(super) use self::numbered::{free, numbered};
 pub(crate) use self::rotation::Full;
-pub(super) use self::rotation::Rotation;
 pub(super) use self::supervise::Pace;
 
 use std::env::var_os;
@@ -24,6 +24,7 @@ use slackwater_capture::transport::Mode;
 use slackwater_collect::{Collector, Options, Stacks, Summary};
 use slackwater_report::visible;
 
+use self::rotation::Rotation;
 use super::run::command::Command;
 use crate::args::RecordArgs;
 use crate::env;
@@ -49,7 +50,8 @@ containers and read-only file systems are no obstacle. The calls of every loaded
 redirected by changing their tables, and those of libraries that are loaded later; no code is changed. \
 Ctrl-C, SIGTERM or the end of --duration give everything back: the agent stays loaded and does nothing, \
 and the service can be recorded again. When slackwater is killed, the agent falls silent within ten seconds. \
-What was allocated before is not in the capture, and not taken for anything when it is freed; calls inside \
+What was allocated before has no stacks: `stats` says how much it was, and it is not taken for anything \
+when it is freed; calls inside \
 a library that was linked not to be interposed are not seen.\n\n\
 The command keeps its standard streams, and slackwater ends with its exit code (128+n for a signal). When \
 slackwater is killed, or the disk is full, the command goes on undisturbed, and what was written before \
@@ -83,7 +85,7 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     let output = args.output.clone().unwrap_or_else(|| named_after(&command.file));
     let file = create(&output, args.force)?;
     let mut collector = Collector::begin(&options, file).map_err(|error| refused(&error))?;
-    let mut rotation = args.rotate.map(|full| Rotation::new(full, args.keep, &output));
+    let mut rotation = args.rotate.map(|full| Rotation::new(full, args.keep, &output, args.force));
     if rotation.is_some() {
         collector = collector.rotating();
     }
@@ -100,16 +102,11 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     }
     let (code, ended) =
         supervise::until_the_end(child, collector, &options, |collector| match &mut rotation {
-            Some(rotation) => {
-                rotation.step(collector, |path| create(path, args.force), |text| printer.warn(text))
-            }
+            Some(rotation) => rotation.step(collector, printer),
             None => Ok(()),
         })?;
     match ended {
-        Ok(summary) => {
-            let newest = rotation.as_ref().and_then(|rotation| rotation.written().last());
-            say(&summary, newest.unwrap_or(&output), printer);
-        }
+        Ok(summary) => say(&summary, rotation.as_ref().map_or(&*output, Rotation::newest), printer),
         Err(error) => {
             printer.warn(&format!("recording ended early: {error}; {}", error.hint()));
         }

@@ -18,6 +18,7 @@ use slackwater_diagnose::{Member, Role, Service};
 use slackwater_inject::{InjectError, Options};
 use slackwater_procfs::{Process, Root};
 
+use super::opening::Opening;
 use crate::args::Target;
 use crate::verbs::look;
 
@@ -30,6 +31,14 @@ const SEARCH: Duration = Duration::from_secs(10);
 /// thread is stopped nobody else should want it.
 fn at_once() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What there is to tell of one process.
+pub(super) enum News {
+    /// It is attached to, or not.
+    Arrived(Arrival),
+    /// What it held then.
+    Found(Opening),
 }
 
 /// What came of one process.
@@ -62,20 +71,27 @@ impl Attacher<'_> {
     }
 
     /// Attaches to every process of the services, then to those that come, until `done`.
-    pub(super) fn run(&self, services: &[Service], arrivals: &Sender<Arrival>, done: &AtomicBool) {
+    pub(super) fn run(&self, services: &[Service], news: &Sender<News>, done: &AtomicBool) {
         let members: Vec<&Member> = services.iter().flat_map(|service| self.meant(service)).collect();
         let mut known: HashSet<(Pid, u64)> = members.iter().map(|member| identity(member)).collect();
         let waiting = Mutex::new(members.iter());
         let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let attached = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..at_once() {
                 scope.spawn(|| {
                     while let Some(member) = next() {
-                        let _ = arrivals.send(self.attach(member, true));
+                        if self.take_in(member, true, news) {
+                            attached.lock().unwrap_or_else(PoisonError::into_inner).push(member);
+                        }
                     }
                 });
             }
         });
+        // Not before all are attached: nobody waits for a look.
+        for member in attached.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.look_at(member, news, done);
+        }
         while !done.load(Ordering::Relaxed) {
             std::thread::sleep(SURVEY);
             for service in services.iter().map(|service| look::refreshed(self.root, service, self.target)) {
@@ -83,9 +99,26 @@ impl Attacher<'_> {
                     if !known.insert(identity(member)) || self.is_recorded(member.pid) {
                         continue;
                     }
-                    let _ = arrivals.send(self.attach(member, false));
+                    if self.take_in(member, false, news) {
+                        self.look_at(member, news, done);
+                    }
                 }
             }
+        }
+    }
+
+    /// Attaches to a process, and tells; whether it is attached.
+    fn take_in(&self, member: &Member, is_first: bool, news: &Sender<News>) -> bool {
+        let arrival = self.attach(member, is_first);
+        let is_attached = arrival.outcome.is_ok();
+        let _ = news.send(News::Arrived(arrival));
+        is_attached
+    }
+
+    /// Looks at what a process held when it was attached to, and tells.
+    fn look_at(&self, member: &Member, news: &Sender<News>, done: &AtomicBool) {
+        if !done.load(Ordering::Relaxed) {
+            let _ = news.send(News::Found(Opening::of(self.root, member)));
         }
     }
 

@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use slackwater_base::{Bytes, Pid};
-use slackwater_collect::{Agent, AttachError, CollectError, Collector, Options, Summary};
+use slackwater_collect::{Agent, AttachError, CollectError, Collector, Options, Summary, Turn};
 use slackwater_diagnose::Service;
 use slackwater_procfs::Root;
 
-use super::arrivals::{self, Arrival, Attacher};
+use super::arrivals::{self, Arrival, Attacher, News};
+use super::opening::Opening;
+use super::rotation::Rotation;
 use super::supervise::Pace;
 use crate::args::RecordArgs;
 use crate::exit::{Exit, Failure};
@@ -36,14 +38,18 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
     let name = services.first().map_or("service", |service| service.name.as_str());
     let output = args.output.clone().unwrap_or_else(|| super::named_after(Path::new(name)));
     let file = super::create(&output, args.force)?;
-    let collector = Collector::new(options, file).map_err(|error| super::refused(&error))?;
+    let mut collector = Collector::new(options, file).map_err(|error| super::refused(&error))?;
+    let rotation = args.rotate.map(|full| Rotation::new(full, args.keep, &output, args.force));
+    if rotation.is_some() {
+        collector = collector.rotating();
+    }
     let settings = collector.settings();
     let attacher = Attacher { root: &root, agent: &agent, settings: &settings, target: &args.target };
     let n_first = services.iter().map(|service| attacher.meant(service).count()).sum();
 
     let done = AtomicBool::new(false);
     let (sender, receiver) = channel();
-    let mut recording = Recording::new(collector, options, n_first, printer);
+    let mut recording = Recording::new(collector, rotation, options, n_first, printer);
     std::thread::scope(|scope| {
         scope.spawn(|| attacher.run(&services, &sender, &done));
         let deadline = args.duration.map(|duration| Instant::now() + duration);
@@ -73,8 +79,9 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
         ));
     }
     let exit = recording.exit;
+    let newest = recording.rotation.as_ref().map_or(&*output, Rotation::newest).to_path_buf();
     match recording.end() {
-        Ok(summary) => super::say(&summary, &output, printer),
+        Ok(summary) => super::say(&summary, &newest, printer),
         Err(error) => printer.warn(&format!("recording ended early: {error}; {}", error.hint())),
     }
     Ok(exit)
@@ -106,6 +113,7 @@ fn refused(error: &AttachError) -> Failure {
 /// A recording under way.
 struct Recording<'a> {
     collector: Collector<File>,
+    rotation: Option<Rotation>,
     pace: Pace,
     printer: &'a Printer,
     began: Instant,
@@ -121,9 +129,16 @@ struct Recording<'a> {
 }
 
 impl<'a> Recording<'a> {
-    fn new(collector: Collector<File>, options: &Options, n_awaited: usize, printer: &'a Printer) -> Self {
+    fn new(
+        collector: Collector<File>,
+        rotation: Option<Rotation>,
+        options: &Options,
+        n_awaited: usize,
+        printer: &'a Printer,
+    ) -> Self {
         Self {
             collector,
+            rotation,
             pace: Pace::of(options),
             printer,
             began: Instant::now(),
@@ -139,13 +154,13 @@ impl<'a> Recording<'a> {
     }
 
     /// Turns until it is said to be over, or nobody is left to record.
-    fn go_on_until(&mut self, is_over: impl Fn() -> bool, arrivals: &Receiver<Arrival>) {
+    fn go_on_until(&mut self, is_over: impl Fn() -> bool, news: &Receiver<News>) {
         while !is_over() {
-            self.take_up(arrivals);
+            self.take_up(news);
             if self.failed.is_some() || (self.n_awaited == 0 && self.collector.is_idle()) {
                 return;
             }
-            match self.collector.turn() {
+            match self.turn() {
                 Ok(turn) => {
                     self.show(turn.n_processes);
                     std::thread::sleep(self.pace.after(&turn));
@@ -155,8 +170,22 @@ impl<'a> Recording<'a> {
         }
     }
 
-    fn take_up(&mut self, arrivals: &Receiver<Arrival>) {
-        while let Ok(Arrival { pid, is_first, outcome }) = arrivals.try_recv() {
+    fn turn(&mut self) -> Result<Turn, CollectError> {
+        if let Some(rotation) = &mut self.rotation {
+            rotation.step(&mut self.collector, self.printer)?;
+        }
+        self.collector.turn()
+    }
+
+    fn take_up(&mut self, news: &Receiver<News>) {
+        while let Ok(news) = news.try_recv() {
+            let Arrival { pid, is_first, outcome } = match news {
+                News::Arrived(arrival) => arrival,
+                News::Found(Opening { pid, found }) => {
+                    self.collector.found(pid, found);
+                    continue;
+                }
+            };
             match outcome {
                 Ok((process, attached)) => {
                     self.attached.insert(pid);

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a capture that cannot be begun costs nothing: the present one goes on.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use slackwater_collect::{CollectError, Collector};
 
 use super::numbered::{free, numbered};
 use crate::duration;
-use crate::exit::Failure;
+use crate::printer::Printer;
 
 /// When a capture is full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,28 +41,28 @@ impl Full {
 }
 
 /// The captures of a recording.
-pub(in crate::verbs) struct Rotation {
+pub(super) struct Rotation {
     full: Full,
     keep: Option<usize>,
     first: PathBuf,
     number: u32,
     begun: Instant,
-    written: Vec<PathBuf>,
+    written: VecDeque<PathBuf>,
+    overwrite: bool,
 }
 
 impl Rotation {
-    /// A recording whose first capture is `first`.
-    pub(in crate::verbs) fn new(full: Full, keep: Option<usize>, first: &Path) -> Self {
-        let written = vec![first.to_path_buf()];
-        Self { full, keep, first: first.to_path_buf(), number: 1, begun: Instant::now(), written }
+    /// A recording whose first capture is `first`; whether those that follow may be there already.
+    pub(super) fn new(full: Full, keep: Option<usize>, first: &Path, overwrite: bool) -> Self {
+        let written = VecDeque::from([first.to_path_buf()]);
+        Self { full, keep, first: first.to_path_buf(), number: 1, begun: Instant::now(), written, overwrite }
     }
 
     /// Goes on in another capture when the present one is full; what could not be done is told.
-    pub(in crate::verbs) fn step(
+    pub(super) fn step(
         &mut self,
         collector: &mut Collector<File>,
-        create: impl Fn(&Path) -> Result<File, Failure>,
-        tell: impl Fn(&str),
+        printer: &Printer,
     ) -> Result<(), CollectError> {
         let is_full = match self.full {
             Full::Bytes(size) => collector.written_bytes() >= size.0,
@@ -72,28 +73,31 @@ impl Rotation {
             return Ok(());
         }
         self.begun = Instant::now();
-        self.number = free(&self.first, self.number + 1);
+        self.number += 1;
+        if !self.overwrite {
+            self.number = free(&self.first, self.number);
+        }
         let next = numbered(&self.first, self.number);
-        match create(&next) {
+        match super::create(&next, self.overwrite) {
             Ok(file) => collector.rotate(file)?,
             Err(failure) => {
-                tell(&format!("{}; the recording goes on in the file before", failure.error));
+                printer.warn(&format!("{}; the recording goes on in the file before", failure.error));
                 return Ok(());
             }
         }
-        self.written.push(next);
+        self.written.push_back(next);
         while self.keep.is_some_and(|keep| self.written.len() > keep) {
-            let oldest = self.written.remove(0);
+            let Some(oldest) = self.written.pop_front() else { break };
             if let Err(error) = std::fs::remove_file(&oldest) {
-                tell(&format!("cannot delete {}: {error}", oldest.display()));
+                printer.warn(&format!("cannot delete {}: {error}", oldest.display()));
             }
         }
         Ok(())
     }
 
-    /// The captures that are there.
-    pub(in crate::verbs) fn written(&self) -> &[PathBuf] {
-        &self.written
+    /// The capture that is being written.
+    pub(super) fn newest(&self) -> &Path {
+        self.written.back().unwrap_or(&self.first)
     }
 }
 

@@ -35,7 +35,8 @@ impl Recording {
     /// Begins one, into `file` or a name made of the command's.
     pub(super) fn begin(file: Option<&Path>, command: &Command, printer: &Printer) -> Result<Self, Failure> {
         let agent = record::agent()?;
-        let (capture, path) = create(&file.map_or_else(|| record::named_after(&command.file), PathBuf::from))?;
+        let (capture, path) =
+            create(&file.map_or_else(|| record::named_after(&command.file), PathBuf::from))?;
         let program = std::env::current_exe().map_err(|error| {
             Failure::new(Exit::Bug, "cannot tell where slackwater itself is").caused_by(&error)
         })?;

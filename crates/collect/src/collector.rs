@@ -218,6 +218,11 @@ impl<W: Write> Collector<W> {
         self.sources.push(Source::attached(memory, self.settings().n_rings, process));
     }
 
+    /// Notes what was found in a process when its recording began.
+    pub fn found(&mut self, pid: Pid, records: Vec<Record<'static>>) {
+        self.found.insert(pid, records);
+    }
+
     /// Whether there is nobody to record, nor can come.
     pub fn is_idle(&self) -> bool {
         self.sources.is_empty()

@@ -1,5 +1,7 @@
 //! `record`, `table` and `stats`: a command recorded from start to end, and what is said of it.
 
+mod kills;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -149,3 +149,28 @@ fn what_cannot_be_recorded_is_said_and_nothing_is_left_behind() {
     target.signal(libc::SIGCONT);
     assert_eq!(target.ask("still there").unwrap(), "");
 }
+
+#[test]
+fn what_was_there_before_is_in_the_capture_and_said() {
+    let source = "
+kept = [bytes(5_000) for _ in range(10_000)]
+ready()
+for _ in commands(): reply(len(kept))
+";
+    let target = Program::python(python(), "kept", source).unwrap().spawn().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let recording = begin(folder.path(), &format!("record --only --pid {} -o it", target.pid()));
+    let before = |document: &Value| -> u64 {
+        let live = document["processes"][0]["before"].as_array().cloned().unwrap_or_default();
+        let live = live.iter().filter(|one| one["class"].as_str().unwrap().starts_with("live_"));
+        live.map(|one| one["bytes"].as_u64().unwrap()).sum()
+    };
+    // The capture can be read while it grows.
+    eventually("the opening look", || folder.path().join("it").exists() && before(&stats(folder.path())) > 0);
+    let ran = end(recording);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let live = before(&stats(folder.path()));
+    assert!((50_000_000..70_000_000).contains(&live), "{live}");
+    let table = run(folder.path(), "table --leaks it").out;
+    assert!(table.contains("(before the recording): "), "{table}");
+}

@@ -30,6 +30,10 @@
 //! does): the file is opened for appending by all, and a frame is one write, so frames never mix. A few
 //! may come behind the end.
 //!
+//! **One after the other.** A recording may go on in another capture. What its records refer to (births,
+//! locations, stacks, names) is repeated there, so each can be read alone; a block that was handed out in
+//! one and is given back in the next is live at the end of the first, and not known in the second.
+//!
 //! **Index.** Headers alone tell which frames hold a span of time or a generation; they are found without
 //! unpacking anything.
 //!
@@ -69,8 +73,6 @@
 //!    23 module   uv start  uv bytes  uv offset in the file  uv length, build id  text path
 //!    24 before   text allocator  text class of the ledger  uv bytes  uv blocks
 //!                what was there before the process was recorded
-//!    25 folded   uv stack  uv tid  uv events  uv count  uv bytes  uv standard deviation of the bytes
-//!                allocations that were given back again, added up instead of kept
 //!    30 native   uv id  text function  text file  uv line  text module
 //!                uv length, build id  uv address in the module
 //!                native code: a location as 03, with an id among those

@@ -53,8 +53,6 @@ pub use index::{FrameAt, Index};
 #[cfg(feature = "file")]
 pub use reader::{Anchor, Capture};
 #[cfg(feature = "file")]
-pub use record::{
-    Allocation, Before, Ending, Folded, Generation, Measure, Module, NativeCode, Record, ResidentBy,
-};
+pub use record::{Allocation, Before, Ending, Generation, Measure, Module, NativeCode, Record, ResidentBy};
 #[cfg(feature = "file")]
 pub use writer::Writer;

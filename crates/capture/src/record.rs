@@ -106,23 +106,6 @@ pub struct Before<'a> {
     pub blocks: u64,
 }
 
-/// Allocations that were given back again, added up: the events themselves were dropped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Folded {
-    /// Where they came from.
-    pub stack: u32,
-    /// By which thread.
-    pub tid: u32,
-    /// Events that were recorded of them.
-    pub n_events: u64,
-    /// How many they are, as estimated.
-    pub count: u64,
-    /// Their bytes, as estimated.
-    pub bytes: u64,
-    /// Standard deviation of the bytes; 0 when they are exact.
-    pub deviation_bytes: u64,
-}
-
 /// A location in native code. What is not known is empty, or 0.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NativeCode<'a> {
@@ -228,8 +211,6 @@ pub enum Record<'a> {
     Module(Module<'a>),
     /// Memory from before the process was recorded.
     Before(Before<'a>),
-    /// Allocations that are over, added up.
-    Folded(Folded),
 }
 
 impl Record<'_> {
@@ -278,7 +259,6 @@ impl Record<'_> {
             Self::Before(Before { holder, class, bytes, blocks }) => {
                 Record::Before(Before { holder: own(holder), class: own(class), bytes, blocks })
             }
-            Self::Folded(folded) => Record::Folded(folded),
         }
     }
 }

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{put_text, take_text};
 use crate::error::DecodeError;
-use crate::record::{Before, Folded, Module, NativeCode, Record, ResidentBy};
+use crate::record::{Before, Module, NativeCode, Record, ResidentBy};
 use crate::varint::{put, take, take_u32};
 
 /// The tags of such records.
@@ -23,7 +23,6 @@ const FACT: u8 = 0x21;
 const RESIDENT_BY: u8 = 0x22;
 const MODULE: u8 = 0x23;
 const BEFORE: u8 = 0x24;
-const FOLDED: u8 = 0x25;
 const NATIVE: u8 = 0x30;
 
 /// Longest build id that is believed; those of linkers have 8 to 32 bytes.
@@ -67,20 +66,6 @@ pub(crate) fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
             put_text(&mut fields, &before.class);
             put_numbers(&mut fields, &[before.bytes, before.blocks]);
             BEFORE
-        }
-        Record::Folded(folded) => {
-            put_numbers(
-                &mut fields,
-                &[
-                    u64::from(folded.stack),
-                    u64::from(folded.tid),
-                    folded.n_events,
-                    folded.count,
-                    folded.bytes,
-                    folded.deviation_bytes,
-                ],
-            );
-            FOLDED
         }
         Record::Native(code) => {
             put(&mut fields, u64::from(code.id));
@@ -137,14 +122,6 @@ pub(crate) fn decode<'a>(tag: u8, bytes: &mut &'a [u8]) -> Result<Option<Record<
             class: take_text(fields)?,
             bytes: take(fields)?,
             blocks: take(fields)?,
-        }),
-        FOLDED => Record::Folded(Folded {
-            stack: take_u32(fields)?,
-            tid: take_u32(fields)?,
-            n_events: take(fields)?,
-            count: take(fields)?,
-            bytes: take(fields)?,
-            deviation_bytes: take(fields)?,
         }),
         NATIVE => Record::Native(NativeCode {
             id: take_u32(fields)?,

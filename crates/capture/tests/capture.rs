@@ -8,7 +8,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use slackwater_base::Partial;
 use slackwater_capture::{
-    Allocation, Before, Capture, Decoder, Encoder, Ending, Folded, FrameKind, Generation, Measure, Module,
+    Allocation, Before, Capture, Decoder, Encoder, Ending, FrameKind, Generation, Measure, Module,
     NativeCode, ReadError, Record, ResidentBy, Writer,
 };
 
@@ -51,11 +51,6 @@ fn sized() -> impl Strategy<Value = Record<'static>> {
                     build_id: vec![1, 2, 3].into(),
                     offset,
                 })
-            }
-        ),
-        (any::<[u32; 2]>(), numbers()).prop_map(
-            |([stack, tid], [n_events, count, bytes, deviation_bytes])| {
-                Record::Folded(Folded { stack, tid, n_events, count, bytes, deviation_bytes })
             }
         ),
     ]

@@ -87,8 +87,7 @@ fn defines(record: &Record<'_>) -> bool {
         | Record::Lost(_)
         | Record::Ended(_)
         | Record::Mark(_)
-        | Record::Before(_)
-        | Record::Folded(_) => false,
+        | Record::Before(_) => false,
         Record::Born { .. }
         | Record::NoStacks(_)
         | Record::Location { .. }

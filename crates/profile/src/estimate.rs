@@ -10,8 +10,6 @@
 //! Mappings are never sampled: their bytes are certain, and stand beside the estimate. But certain bytes
 //! are not all there is: where sampling saw nothing, up to `-ln(0.025)` times the mean may have been.
 
-use slackwater_capture::Folded;
-
 /// Two-sided 95 %.
 const Z: f64 = 1.959_964;
 /// Upper end of the interval of a Poisson count of none: `-ln(0.025)`.
@@ -73,19 +71,6 @@ impl Estimate {
     pub(crate) const fn piece(bytes: u64) -> Self {
         let bytes = bytes as f64;
         Self { bytes, count: 0.0, variance: 0.0, n_seen: 0, certain_bytes: bytes, mean: 0.0 }
-    }
-
-    /// Allocations that a recorder has added up.
-    pub(crate) const fn of_many(folded: &Folded, mean: u64) -> Self {
-        let deviation = folded.deviation_bytes as f64;
-        Self {
-            bytes: folded.bytes as f64,
-            count: folded.count as f64,
-            variance: deviation * deviation,
-            n_seen: folded.n_events,
-            certain_bytes: if folded.deviation_bytes == 0 { folded.bytes as f64 } else { 0.0 },
-            mean: mean as f64,
-        }
     }
 
     /// Both together.

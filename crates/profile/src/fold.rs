@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use slackwater_capture::{Allocation, Ending, Folded, Generation, Measure, NativeCode, Record};
+use slackwater_capture::{Allocation, Ending, Generation, Measure, NativeCode, Record};
 
 use crate::estimate::Estimate;
 use crate::live::{Block, Live, Origin};
@@ -105,7 +105,6 @@ impl Fold {
                     }
                 }
             }
-            Record::Folded(folded) => self.folded(folded, service),
             Record::Lost(n_events) => self.n_lost += n_events,
             Record::Degraded(mean) => {
                 self.degraded = true;
@@ -143,22 +142,6 @@ impl Fold {
                 self.unmapped(&pieces, service);
             }
             _ => {}
-        }
-    }
-
-    /// What was allocated and is over.
-    fn folded(&mut self, folded: &Folded, service: &Service) {
-        let counts = service.window.counts(self.now_ns);
-        let amount = Estimate::of_many(folded, self.sample_mean);
-        self.n_events += if counts { folded.n_events } else { 0 };
-        let part = self.part(folded.stack, folded.tid);
-        if let Some(timeline) = &mut self.timeline {
-            let slice = timeline.slice(self.now_ns);
-            timeline.allocated(part, slice, &amount);
-            timeline.gone(part, slice, slice, &amount);
-        }
-        if counts {
-            self.parts[part as usize].1.allocated.add(&amount);
         }
     }
 

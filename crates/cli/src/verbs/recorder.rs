@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use slackwater_capture::transport::Mode;
-use slackwater_collect::{CollectError, Collector, Options};
+use slackwater_collect::{CollectError, Collector, Options, Stacks};
 use slackwater_procfs::{Process, Root, State};
 
 use super::record::{self, Pace};
@@ -48,7 +48,8 @@ pub(crate) fn run(args: &RecorderArgs, printer: &Printer) -> Result<Exit, Failur
         .map_err(|error| Failure::new(Exit::Target, "the service is gone").caused_by(&error))?;
     let capture =
         std::io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(|error| failed(&error))?;
-    let options = Options { mode: Mode::Sampled, sample_mean: SAMPLE_MEAN, seed: 0 };
+    let options =
+        Options { mode: Mode::Sampled, sample_mean: SAMPLE_MEAN, seed: 0, stacks: Stacks::Python };
     let collector = Collector::begin(&options, capture).map_err(|error| record::refused(&error))?;
     printer.data(&format!("{}\n", collector.path().display()))?;
     let nothing = File::options().write(true).open("/dev/null").map_err(|error| failed(&error))?;

@@ -48,8 +48,7 @@ pub(crate) fn run(args: &RecorderArgs, printer: &Printer) -> Result<Exit, Failur
         .map_err(|error| Failure::new(Exit::Target, "the service is gone").caused_by(&error))?;
     let capture =
         std::io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(|error| failed(&error))?;
-    let options =
-        Options { mode: Mode::Sampled, sample_mean: SAMPLE_MEAN, seed: 0, stacks: Stacks::Python };
+    let options = Options { mode: Mode::Sampled, sample_mean: SAMPLE_MEAN, seed: 0, stacks: Stacks::Python };
     let collector = Collector::begin(&options, capture).map_err(|error| record::refused(&error))?;
     printer.data(&format!("{}\n", collector.path().display()))?;
     let nothing = File::options().write(true).open("/dev/null").map_err(|error| failed(&error))?;

@@ -172,5 +172,5 @@ for _ in commands(): reply(len(kept))
     let live = before(&stats(folder.path()));
     assert!((50_000_000..70_000_000).contains(&live), "{live}");
     let table = run(folder.path(), "table --leaks it").out;
-    assert!(table.contains("(before the recording): "), "{table}");
+    assert!(table.contains("(before the recording) "), "{table}");
 }

@@ -31,6 +31,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         global n_asked
         n_asked += 1
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if mode == "dies" and n_asked > 5:
             print("going down", flush=True)
             os._exit(7)

@@ -10,7 +10,7 @@ fn every_stage_of_a_search_is_a_result_that_can_be_reported() {
     let bench = Bench::serving(&["right"]);
     let run =
         |words: &str| -> Ran { slackwater(words).current_dir(bench.folder.path()).output().unwrap().into() };
-    let ran = run("lab tune lab.toml --budget 50s");
+    let ran = run("lab tune lab.toml --budget 70s");
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("objective: "), "{}", ran.out);
     for stage in ["rung-1", "confirmation"] {

@@ -38,8 +38,8 @@ os.waitpid(-1, 0)
 
 
 def main() -> None:
-    columns = ("service", ">attached", ">all, s (median)", ">worst", ">stop ms (worst)", ">call ms (worst)", "< 1 s, < 10 ms")
-    title("Attaching", *columns)
+    times = (">all, s (median)", ">worst", ">stop ms (worst)", ">call ms (worst)")
+    title("Attaching", "service", ">attached", *times, "< 1 s, < 10 ms")
     with tempfile.TemporaryDirectory() as folder:
         service = subprocess.Popen(
             [sys.executable, "-c", SERVICE], stdout=subprocess.PIPE, text=True, start_new_session=True

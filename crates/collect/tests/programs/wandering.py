@@ -1,7 +1,7 @@
 """Stacks that change in every way a program can change them, with an allocation at every turn.
 
-Functions call each other at random from several lines each, through C and back, raise through several frames, suspend
-and are resumed by others, run code that did not exist before, and recurse far.
+Functions call each other at random from several lines each, through C and back, raise through several
+frames, suspend and are resumed by others, run code that did not exist before, and recurse far.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Walk:
     def twice(self, depth):
         self.step(depth)
         block()
-        self.step(depth); self.step(depth + 20)
+        self.step(depth); self.step(depth + 20)  # noqa: E702: from one line
 
     def by_loop(self, depth):
         for _ in range(self.random.randrange(4)):
@@ -97,6 +97,7 @@ class Walk:
             return self.step(depth)
         if self.random.random() < 0.7:
             self.suspended.append(suspended)
+        return None
 
     def end_all(self, depth):
         if len(self.suspended) > 20:
@@ -106,7 +107,8 @@ class Walk:
     def new_code(self, depth):
         name = "code_%d.py" % self.random.randrange(50)
         lines = "\n" * self.random.randrange(5)
-        source = lines + "def run(walk, depth):\n    block()\n    walk.step(depth)\nrun(walk, depth)\nblock()\n"
+        source = lines + "def run(walk, depth):\n    block()\n    walk.step(depth)\n"
+        source += "run(walk, depth)\nblock()\n"
         scope = {"walk": self, "depth": depth, "block": block}
         exec(compile(source, name, "exec"), scope)
 
@@ -135,7 +137,8 @@ class Walk:
         Made()
 
     def in_tasks(self, depth):
-        if threading.current_thread() is not threading.main_thread() or depth > 20 or self.random.random() < 0.8:
+        is_main = threading.current_thread() is threading.main_thread()
+        if not is_main or depth > 20 or self.random.random() < 0.8:
             return self.step(depth)
 
         async def deeper(n):
@@ -159,8 +162,9 @@ class Walk:
 
 
 WAYS = [
-    Walk.twice, Walk.by_loop, Walk.by_sort, Walk.by_map, Walk.by_reduce, Walk.by_attribute, Walk.raising, Walk.suspend,
-    Walk.resume, Walk.resume, Walk.end_all, Walk.new_code, Walk.recurse, Walk.in_class, Walk.in_tasks,
+    Walk.twice, Walk.by_loop, Walk.by_sort, Walk.by_map, Walk.by_reduce, Walk.by_attribute, Walk.raising,
+    Walk.suspend, Walk.resume, Walk.resume, Walk.end_all, Walk.new_code, Walk.recurse, Walk.in_class,
+    Walk.in_tasks,
 ]  # fmt: skip
 
 

@@ -53,7 +53,7 @@ lint: ## formatting, clippy, documentation, ruff, shellcheck
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 	$(call say,python and shell)
 	$(TOOLS)/bin/ruff check --quiet .
-	$(TOOLS)/bin/shellcheck fixtures/fetch fixtures/wheels scripts/setup scripts/golden-captures scripts/jemalloc-tests scripts/model-check scripts/model-check bench/run fuzz/run .ci/run
+	$(TOOLS)/bin/shellcheck fixtures/fetch fixtures/wheels scripts/setup scripts/golden-captures scripts/jemalloc-tests scripts/model-check bench/run fuzz/run .ci/run
 
 unit: library ## all Rust tests
 	$(call say,tests)

@@ -35,7 +35,7 @@ class Walk:
     def twice(self, depth):
         self.step(depth)
         block()
-        self.step(depth); self.step(depth + 20)  # noqa: E702: from one line
+        self.step(depth); self.step(depth + 20)  # noqa: E702
 
     def by_loop(self, depth):
         for _ in range(self.random.randrange(4)):

@@ -67,6 +67,14 @@ impl Stacks {
         })
     }
 
+    /// The frames from the innermost line of Python's on, innermost first: whose wish it was. All of them,
+    /// where there is no such line.
+    pub fn frames_from_python(&self, stack: StackId) -> impl Iterator<Item = &Frame> {
+        let is_line = |frame: &Frame| frame.code == Code::Python && !frame.file.is_empty();
+        let n_native = self.frames(stack).position(is_line).unwrap_or(0);
+        self.frames(stack).skip(n_native)
+    }
+
     /// What a stack consists of: the stack below, and the place of its innermost frame among
     /// [`Stacks::distinct_frames`]. The empty stack consists of nothing.
     pub fn node(&self, stack: StackId) -> Option<(StackId, usize)> {

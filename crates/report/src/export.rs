@@ -13,10 +13,8 @@ pub use speedscope::speedscope;
 
 use slackwater_profile::{Frame, ProcessProfile, Thread};
 
+use crate::allocations::NO_PYTHON;
 use crate::visible;
-
-/// What a stack is called on which no Python ran.
-const NO_PYTHON: &str = "(no Python running)";
 
 fn process_name(process: &ProcessProfile) -> String {
     format!("{} {}", visible(&process.program), process.pid)

@@ -47,7 +47,7 @@ impl Measure {
     }
 }
 
-/// One stack, or several with the same innermost line.
+/// One stack, or several with the same innermost line: of Python, where there is one.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Row {
     /// The place of its process, where processes are told apart.
@@ -86,7 +86,7 @@ pub fn rows(profile: &Profile, measure: Measure, grouping: Grouping) -> Vec<Row>
     for (process, stack, usage) in stacks(profile, grouping) {
         let row = Row { process, stack, n_stacks: 1, usage };
         let bytes = row.bytes(measure);
-        let innermost = match profile.stacks.frames(stack).next() {
+        let innermost = match profile.stacks.frames_from_python(stack).next() {
             Some(frame) if !grouping.whole_stacks => Innermost::Line(frame),
             _ => Innermost::Whole(stack),
         };

@@ -6,7 +6,7 @@ use slackwater_profile::{Frame, ProcessProfile, Profile};
 
 use super::doubts::{before, doubts};
 use super::rows::{Grouping, Measure, Row, rows};
-use super::words::{amount, between, bytes_of, ending, extent, line};
+use super::words::{NO_PYTHON, amount, between, bytes_of, ending, extent, line};
 use crate::columns::table as columns;
 use crate::{Style, visible, wrapped};
 
@@ -149,13 +149,14 @@ fn cells(profile: &Profile, row: &Row, question: &Question, total: f64) -> Vec<S
 
 /// The innermost line, and those that called it.
 pub(crate) fn place(profile: &Profile, row: &Row, whole_stacks: bool) -> String {
-    let mut frames = profile.stacks.frames(row.stack);
-    let Some(innermost) = frames.next() else { return "(no Python running)".to_owned() };
-    let mut text = line(innermost);
     if whole_stacks {
-        return text;
+        let innermost = profile.stacks.frames(row.stack).next();
+        return innermost.map_or_else(|| NO_PYTHON.to_owned(), line);
     }
-    for caller in frames.by_ref().take(CALLERS) {
+    let mut frames = profile.stacks.frames_from_python(row.stack);
+    let Some(innermost) = frames.next() else { return NO_PYTHON.to_owned() };
+    let mut text = line(innermost);
+    for caller in frames.filter(|caller| caller.code == innermost.code).take(CALLERS) {
         text.push_str(" < ");
         text.push_str(&visible(&caller.function));
     }

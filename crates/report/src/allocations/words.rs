@@ -6,6 +6,9 @@ use slackwater_profile::{Estimate, Frame, ProcessProfile, Profile};
 
 use crate::visible;
 
+/// Where a stack has no frames.
+pub(crate) const NO_PYTHON: &str = "(no Python running)";
+
 pub(crate) fn bytes_of(bytes: f64) -> String {
     Bytes(bytes.round().max(0.0) as u64).to_string()
 }

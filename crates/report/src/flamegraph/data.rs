@@ -12,6 +12,7 @@ use slackwater_profile::{
 };
 
 use super::columns::{Amounts, HandedOut, Survived};
+use crate::allocations::NO_PYTHON;
 use crate::visible;
 
 /// Most stacks of threads of processes that a page has.
@@ -231,7 +232,7 @@ impl<'a> Shown<'a> {
         if let Some(id) = self.empty {
             return id;
         }
-        let id = self.named("(no Python running)");
+        let id = self.named(NO_PYTHON);
         *self.empty.insert(id)
     }
 

@@ -8,7 +8,9 @@ use slackwater_base::Gap;
 use slackwater_profile::Profile;
 
 use super::data::Data;
-use crate::allocations::{self, Grouping, Measure, before, between, bytes_of, doubts, extent, line};
+use crate::allocations::{
+    self, Grouping, Measure, NO_PYTHON, before, between, bytes_of, doubts, extent, line,
+};
 use crate::embedded::in_script;
 use crate::visible;
 
@@ -65,13 +67,13 @@ pub fn page(name: &str, profile: &Profile, gaps: &[Gap], measure: Measure) -> St
     let total = measure.of(&total);
     let rows = all.iter().take(ROWS).map(|row| {
         let estimate = measure.of(&row.usage);
-        let innermost = profile.stacks.frames(row.stack).next();
+        let innermost = profile.stacks.frames_from_python(row.stack).next();
         Row {
             bytes: bytes_of(estimate.bytes),
             between: between(estimate),
             share: format!("{:.1} %", 100.0 * estimate.bytes / total.bytes.max(1.0)),
             calls: format!("{:.0}", estimate.count),
-            place: innermost.map_or_else(|| "(no Python running)".to_owned(), line),
+            place: innermost.map_or_else(|| NO_PYTHON.to_owned(), line),
         }
     });
     let seconds = profile.span_ns.1.saturating_sub(profile.span_ns.0) as f64 / 1e9;
@@ -104,7 +106,7 @@ fn headline(profile: &Profile) -> String {
     let rows = allocations::rows(profile, Measure::Peak, Grouping::default());
     if let Some(largest) = rows.first() {
         let share = 100.0 * largest.usage.peak.bytes / total.bytes;
-        if let Some(frame) = profile.stacks.frames(largest.stack).next() {
+        if let Some(frame) = profile.stacks.frames_from_python(largest.stack).next() {
             headline.push_str(&format!(", {share:.0} % of it from {}", line(frame)));
         }
     }

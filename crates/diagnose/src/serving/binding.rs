@@ -49,18 +49,36 @@ struct Module {
     goes: [Option<Goes>; 2],
 }
 
+impl Module {
+    /// Whether it is what `record` puts in front of malloc: preloaded, or out of memory.
+    fn is_agent(&self) -> bool {
+        self.name == "libslackwater_agent.so" || self.name.starts_with("memfd:slackwater_agent")
+    }
+}
+
 /// What serves `malloc`: `order` is the loader's, `executable` the program.
 pub(crate) fn find(sight: Sight<'_>, executable: Option<&Path>, order: &[FileId]) -> Server {
     let modules = modules(sight);
     let goes: HashMap<FileId, [Option<Goes>; 2]> =
         modules.iter().map(|module| (module.file, module.goes)).collect();
+    // The agent of a recording passes on to the first that offers malloc behind it.
+    let passes_on = |file: FileId| modules.iter().any(|module| module.file == file && module.is_agent());
+    let behind = order.iter().copied().find(|&file| {
+        modules.iter().any(|module| module.file == file && module.offers && !module.is_agent())
+    });
     // Where calls end, after at most one stub: stubs are the program's, and its own word is no stub.
-    let end = |module: &Module, function: usize| match module.goes[function] {
-        Some(Goes::Through(other)) => match goes.get(&other).and_then(|goes| goes[function]) {
-            Some(Goes::Through(_)) | None => Some(Goes::NotYet),
+    let end = |module: &Module, function: usize| {
+        let end = match module.goes[function] {
+            Some(Goes::Through(other)) => match goes.get(&other).and_then(|goes| goes[function]) {
+                Some(Goes::Through(_)) | None => Some(Goes::NotYet),
+                found => found,
+            },
             found => found,
-        },
-        found => found,
+        };
+        match end {
+            Some(Goes::To(file)) if passes_on(file) => behind.map(Goes::To),
+            found => found,
+        }
     };
 
     let (serves, evidence) = server(&modules, executable, order, |module| end(module, MALLOC));
@@ -131,7 +149,9 @@ fn server(
         }
     }
     // A static program has no loader that would look anything up.
-    let offers = |file: &&FileId| modules.iter().any(|module| module.file == **file && module.offers);
+    let offers = |file: &&FileId| {
+        modules.iter().any(|module| module.file == **file && module.offers && !module.is_agent())
+    };
     if let Some(&first) = order.iter().find(offers) {
         return (Some(first), Evidence::SearchOrder);
     }
@@ -193,6 +213,7 @@ mod tests {
     const JEMALLOC: u64 = 3;
     const LIBC: u64 = 4;
     const WHEEL: u64 = 5;
+    const AGENT: u64 = 6;
 
     const fn file(inode: u64) -> FileId {
         FileId { device: 1, inode }
@@ -215,6 +236,7 @@ mod tests {
             (JEMALLOC, "/usr/lib/libjemalloc.so.2"),
             (LIBC, "/lib/libc.so.6"),
             (WHEEL, "/venv/wheel.so"),
+            (AGENT, "/memfd:slackwater_agent"),
         ];
         let mut image = Image::new();
         for (inode, path) in names {
@@ -289,6 +311,16 @@ mod tests {
         let words = [(PROGRAM, both(JEMALLOC)), (WHEEL, [malloc(JEMALLOC), malloc(LIBC) + 16])];
         let server = found(&words, &[JEMALLOC, LIBC], &[PROGRAM, JEMALLOC, LIBC]);
         assert_eq!(server.mixed, [PathBuf::from("/venv/wheel.so")]);
+    }
+
+    #[test]
+    fn an_agent_in_front_passes_on() {
+        let words = [(PROGRAM, both(AGENT)), (PYTHON, both(AGENT)), (WHEEL, both(JEMALLOC))];
+        let server = found(&words, &[AGENT, JEMALLOC, LIBC], &[PROGRAM, AGENT, JEMALLOC, LIBC]);
+        check(&server, MallocKind::Jemalloc, Evidence::Bound, 3, 0);
+        // Loaded late, it is not among those that are looked for.
+        let server = found(&words, &[AGENT, JEMALLOC, LIBC], &[PROGRAM, JEMALLOC, LIBC]);
+        check(&server, MallocKind::Jemalloc, Evidence::Bound, 3, 0);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Group {
 
 /// Removes a group's directory. The kernel lets go of members a moment after they have ended.
 pub(super) fn remove(directory: &Path) -> bool {
-    for _ in 0..50 {
+    for _ in 0..250 {
         match fs::remove_dir(directory) {
             Ok(()) => return true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return true,

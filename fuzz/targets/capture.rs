@@ -15,7 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
     if how & 1 == 0 {
         let file = [&format::MAGIC, rest].concat();
         let Some(mut capture) = opened(&file) else { return };
-        let n_bytes: u64 = capture.value.index().frames.iter().map(|one| u64::from(one.header.raw_bytes)).sum();
+        let n_bytes: u64 =
+            capture.value.index().frames.iter().map(|one| u64::from(one.header.raw_bytes)).sum();
         let mut n_records = 0;
         capture.value.play(|_, _| n_records += 1).expect("memory can be read");
         assert!(n_records <= n_bytes, "{n_records} records of {n_bytes} bytes");

@@ -228,7 +228,10 @@ fn abandoned_groups() -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            name.strip_prefix("slackwater-lab-").is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+            let Some(pid) = name.strip_prefix("slackwater-lab-") else { return false };
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // Ended, whether or not somebody has waited for it.
+            stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z"))
         })
         .collect()
 }

@@ -68,10 +68,14 @@ fn gone_keeper_of(root: &Root, process: &Process) -> Option<Pid> {
     let mark = process.environment_variable(VARIABLE).ok()??;
     let (pid, start_ticks) = mark.to_str()?.split_once('.')?;
     let (pid, start_ticks) = (Pid(pid.parse().ok()?), start_ticks.parse::<u64>().ok()?);
-    let lives = root.process(pid).is_ok_and(|keeper| {
-        keeper.start_ticks() == start_ticks && keeper.stat().is_ok_and(|stat| stat.state != State::Zombie)
-    });
+    let lives =
+        root.process(pid).is_ok_and(|keeper| keeper.start_ticks() == start_ticks && is_running(&keeper));
     (!lives).then_some(pid)
+}
+
+/// One that has ended, and that nobody has waited for yet, does nothing any more.
+fn is_running(process: &Process) -> bool {
+    process.stat().is_ok_and(|stat| stat.state != State::Zombie)
 }
 
 /// Control groups whose keeper is gone.
@@ -82,7 +86,8 @@ fn abandoned_groups(root: &Root) -> Vec<(Pid, PathBuf)> {
     let entries = places.flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten());
     let abandoned = |path: PathBuf| {
         let keeper = Pid(path.file_name()?.to_str()?.strip_prefix(GROUP_PREFIX)?.parse().ok()?);
-        root.process(keeper).is_err().then_some((keeper, path))
+        let lives = root.process(keeper).is_ok_and(|keeper| is_running(&keeper));
+        (!lives).then_some((keeper, path))
     };
     entries.filter_map(|entry| abandoned(entry.path())).collect()
 }

@@ -101,11 +101,14 @@ pub(crate) fn of_slackwater(block: &Snapshot, environment: &Environment) -> Vec<
         all.retain(|one| one.key != key);
         all.push(setting((key, value), Origin::Told));
     }
-    // Where the library lies is for whoever starts the service, not for the library.
     let own = of_variables(environment, "SLACKWATER_").into_iter();
-    all.extend(own.filter(|one| one.key != "SLACKWATER_LIBRARY"));
+    all.extend(own.filter(|one| !NO_SETTINGS.contains(&one.key.as_str())));
     all
 }
+
+/// Variables that are for whoever starts the service, for the agent or for `lab`, not for the allocator.
+const NO_SETTINGS: [&str; 4] =
+    ["SLACKWATER_LIBRARY", "SLACKWATER_AGENT", "SLACKWATER_RECORD", "SLACKWATER_LAB_KEEPER"];
 
 /// The governor, as the block of process `pid` (in its innermost namespace) shows it.
 pub(crate) fn governor(block: &Snapshot, pid: Option<i32>) -> Governor {
@@ -152,7 +155,7 @@ pub(crate) fn asked_of(kind: MallocKind, environment: &Environment) -> Vec<(&str
             (MallocKind::Tcmalloc, variable) if variable.starts_with("TCMALLOC_") => {
                 asked.push((name, name, value));
             }
-            (MallocKind::Slackwater, "SLACKWATER_LIBRARY") => {}
+            (MallocKind::Slackwater, variable) if NO_SETTINGS.contains(&variable) => {}
             (MallocKind::Slackwater, variable) if variable.starts_with("SLACKWATER_") => {
                 asked.push((name, name, value));
             }

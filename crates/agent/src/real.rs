@@ -87,6 +87,12 @@ pub(crate) fn is_preloaded() -> bool {
     true
 }
 
+/// Where the real malloc lies.
+#[cfg(not(test))]
+pub(crate) fn malloc_address() -> u64 {
+    address(Function::Malloc) as u64
+}
+
 /// The address of a function; 0 while the loader is being asked.
 #[inline]
 fn address(function: Function) -> usize {

@@ -32,6 +32,8 @@ extern "C" fn start() {
     let Some(path) = sys::environment(VARIABLE) else { return };
     let Some(descriptor) = sys::open_shared(path) else { return };
     if let Ok((session, words)) = open(descriptor) {
+        #[cfg(not(test))]
+        crate::attach::release_mappings_of(real::malloc_address());
         begin(session, words);
     }
 }

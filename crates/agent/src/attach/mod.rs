@@ -28,6 +28,7 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 use slackwater_capture::transport::late::{Late, REPORT_WORDS};
 
 pub(crate) use definition::definition;
+pub(crate) use slots::release_mappings_of;
 
 use crate::start;
 use crate::{process, real};

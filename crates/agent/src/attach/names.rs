@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::definition::definition;
 use super::loader::{REAL_DLOPEN, REAL_DLSYM, slackwater_agent_dlopen, slackwater_agent_dlsym};
-use crate::hooks;
+use crate::{hooks, sys};
 
 /// A function and the hook in front of it.
 pub(super) struct Hook {
@@ -65,6 +65,13 @@ pub(super) fn find() {
 /// The hook in front of the function of this name, if both are there.
 pub(super) fn of(name: &CStr) -> Option<&'static Hook> {
     HOOKS.iter().find(|hook| hook.name == name && hook.theirs.load(Relaxed) != 0)
+}
+
+/// Where a function of mappings lies behind the hooks, in a process where the loader has put these in front.
+pub(super) fn mapping_behind(name: &CStr) -> Option<u64> {
+    let hook = HOOKS.iter().find(|hook| hook.name == name && hook.is_of_mappings())?;
+    let address = sys::next_symbol(hook.name);
+    (address != 0).then_some(address as u64)
 }
 
 impl Hook {

@@ -62,6 +62,17 @@ pub(super) fn take_more() -> bool {
     true
 }
 
+/// Has the object that holds the real malloc map by itself, where the loader has led all of its calls to the
+/// hooks: what an allocator maps it hands out in blocks, and those are seen.
+pub(crate) fn release_mappings_of(malloc: u64) {
+    list::each(|object| {
+        if object.holds(malloc) {
+            change(object, |slot, _| names::mapping_behind(slot.name));
+        }
+        !object.holds(malloc)
+    });
+}
+
 /// Leads every slot that leads to a hook back to the real function.
 pub(super) fn give_back() -> Passed {
     forget();
@@ -117,24 +128,33 @@ fn pass(wanted: impl Fn(&Object, &Slot, u64) -> Option<u64>) -> Passed {
         if is_known || object.holds(own) || object.holds(loader::lock_address()) || has_its_own(object) {
             return true;
         }
-        let mut opened = Opened { pages: object.read_only(), is_open: false };
-        for slot in object.slots() {
-            // SAFETY: a word in the object's writable segment, aligned.
-            let word = unsafe { &*(slot.at as *const AtomicU64) };
-            let Some(value) = wanted(object, &slot, word.load(Acquire)) else { continue };
-            if opened.open_for(slot.at) {
-                word.store(value, Release);
-                passed.n_changed += 1;
-            } else {
-                passed.n_refused += 1;
-            }
-        }
+        let changed = change(object, |slot, value| wanted(object, slot, value));
+        passed.n_changed += changed.n_changed;
+        passed.n_refused += changed.n_refused;
         let place = done.find(|place| place.load(Relaxed) == 0);
         if let Some(place) = place {
             place.store(object.identity(), Relaxed);
         }
         true
     });
+    passed
+}
+
+/// Goes through the slots of one object; `wanted` says what a slot is to hold instead.
+fn change(object: &Object, wanted: impl Fn(&Slot, u64) -> Option<u64>) -> Passed {
+    let mut passed = Passed::default();
+    let mut opened = Opened { pages: object.read_only(), is_open: false };
+    for slot in object.slots() {
+        // SAFETY: a word in the object's writable segment, aligned.
+        let word = unsafe { &*(slot.at as *const AtomicU64) };
+        let Some(value) = wanted(&slot, word.load(Acquire)) else { continue };
+        if opened.open_for(slot.at) {
+            word.store(value, Release);
+            passed.n_changed += 1;
+        } else {
+            passed.n_refused += 1;
+        }
+    }
     passed
 }
 

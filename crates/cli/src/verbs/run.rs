@@ -111,10 +111,7 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Result<Exit, Failure> {
                 let recording = Recording::begin(file.as_deref(), command, printer)?;
                 recording.join(&mut changes.variables);
                 if shows_objects {
-                    printer.note(
-                        "slackwater: small objects go to malloc while it is recorded; what the allocator maps \
-                         is counted beside its blocks, so totals may be twice what is held",
-                    );
+                    printer.note("slackwater: small objects go to malloc while it is recorded");
                 }
             }
             say(&plan, &changes, &hazards, printer);

@@ -63,6 +63,8 @@ pub struct Section {
     pub offset: u64,
     /// Its size.
     pub bytes: u64,
+    /// Whether the file holds it compressed, behind a header (gABI, `Elf64_Chdr`).
+    pub is_compressed: bool,
     pub(crate) kind: u32,
     pub(crate) link: usize,
 }
@@ -306,6 +308,7 @@ fn sections(file: &File, offset: u64, count: usize, names: usize) -> Result<Vec<
             address: header.sh_addr.get(endian),
             offset: header.sh_offset.get(endian),
             bytes: header.sh_size.get(endian),
+            is_compressed: header.sh_flags.get(endian).contains(elf::SHF_COMPRESSED),
             kind: header.sh_type.get(endian).0,
             link: header.sh_link.get(endian) as usize,
         })

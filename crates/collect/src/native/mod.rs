@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! Collector ─ Task ─▶ worker: maps ─▶ Object ─▶ compile ─▶ Region    ─▶ agents
-//!                             names ◀─ Symbols ◀┘
+//!                   names, lines ◀─ Symbols, Lines
 //! ```
 //!
 //! Invariant: rings are drained while files are read; only the end of the recording waits for names.
 
 mod compile;
+mod lines;
 mod modules;
 mod object;
 mod symbols;

@@ -8,19 +8,45 @@ use std::fs::File;
 use slackwater_remote::ElfFile;
 
 use super::compile::{Frames, Table, compile};
+use super::lines::{self, Lines};
 use super::symbols::Symbols;
 
 /// The interpreter's loop, and the parts of it that compilers split off (`.cold`, `.part.0`, ...).
 const INTERPRETER: &[u8] = b"_PyEval_EvalFrameDefault";
 
 /// A mapped file.
-#[derive(Debug)]
 pub(crate) struct Object {
     elf: ElfFile,
     /// The file's lowest address of code, which its table counts from.
     pub(crate) base: u64,
     pub(crate) build_id: Vec<u8>,
-    symbols: Option<Symbols>,
+    names: Option<Names>,
+}
+
+/// What a file's code is called. Read when the first name is asked for.
+struct Names {
+    symbols: Symbols,
+    lines: Option<Lines>,
+}
+
+impl Names {
+    fn of(elf: &ElfFile, build_id: &[u8]) -> Self {
+        let separate = lines::separate(build_id)
+            .and_then(|path| ElfFile::open(File::open(path).ok()?).ok())
+            .filter(|separate| self::build_id(separate).is_some_and(|other| other == build_id));
+        Self {
+            symbols: Symbols::of([elf].into_iter().chain(&separate)),
+            lines: Lines::of(elf).or_else(|| Lines::of(separate.as_ref()?)),
+        }
+    }
+}
+
+/// A place in the source. What is not known is empty, or 0.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) function: String,
+    pub(crate) file: String,
+    pub(crate) line: u32,
 }
 
 impl Object {
@@ -29,7 +55,7 @@ impl Object {
         let code = elf.segments.iter().filter(|segment| segment.executable);
         let base = code.map(|segment| segment.address).min()?;
         let build_id = build_id(&elf).unwrap_or_default();
-        Some(Self { elf, base, build_id, symbols: None })
+        Some(Self { elf, base, build_id, names: None })
     }
 
     /// What is added to the file's addresses when `offset` of it is mapped at `addr`.
@@ -58,11 +84,12 @@ impl Object {
         Some(compile(&frames, self.base, |start| interpreter.contains(&start)))
     }
 
-    /// The name of the function that holds the code at an address of the file.
-    pub(crate) fn function(&mut self, address: u64) -> Option<String> {
-        let elf = &self.elf;
-        let symbols = self.symbols.get_or_insert_with(|| Symbols::of(elf));
-        symbols.at(address)
+    /// What the code at an address of the file was made from.
+    pub(crate) fn place(&mut self, address: u64) -> Place {
+        let names = self.names.get_or_insert_with(|| Names::of(&self.elf, &self.build_id));
+        let function = names.symbols.at(address).unwrap_or_default();
+        let (file, line) = names.lines.as_ref().and_then(|lines| lines.at(address)).unwrap_or_default();
+        Place { function, file, line }
     }
 }
 

@@ -22,14 +22,17 @@ pub(crate) struct Symbols {
 }
 
 impl Symbols {
-    pub(crate) fn of(elf: &ElfFile) -> Self {
+    /// Those that any of these files has.
+    pub(crate) fn of<'a>(files: impl IntoIterator<Item = &'a ElfFile>) -> Self {
         let mut names = Vec::new();
         let mut sorted = Vec::new();
-        elf.functions(|name, address, bytes| {
-            let at = names.len() as u32;
-            names.extend_from_slice(name);
-            sorted.push(Symbol { address, bytes, name: (at, names.len() as u32) });
-        });
+        for elf in files {
+            elf.functions(|name, address, bytes| {
+                let at = names.len() as u32;
+                names.extend_from_slice(name);
+                sorted.push(Symbol { address, bytes, name: (at, names.len() as u32) });
+            });
+        }
         let mut symbols = Self { sorted, names };
         symbols.sort();
         symbols

@@ -17,7 +17,7 @@ use slackwater_unwind::{List, Region, Slot, TableAt};
 
 use super::compile::Table;
 use super::modules::{self, Module};
-use super::object::Object;
+use super::object::{Object, Place};
 use crate::memory::SharedMemory;
 
 /// What is to be done.
@@ -49,8 +49,7 @@ pub(crate) struct Named {
     pub(crate) id: u32,
     /// Its place in the file.
     pub(crate) offset: u64,
-    /// Empty when it is not known.
-    pub(crate) function: String,
+    pub(crate) place: Place,
     pub(crate) module: String,
     pub(crate) build_id: Vec<u8>,
 }
@@ -60,9 +59,9 @@ impl Named {
     pub(crate) fn record(&self) -> Record<'_> {
         Record::Native(NativeCode {
             id: self.id,
-            function: self.function.as_str().into(),
-            file: "".into(),
-            line: 0,
+            function: self.place.function.as_str().into(),
+            file: self.place.file.as_str().into(),
+            line: self.place.line,
             module: self.module.as_str().into(),
             build_id: self.build_id.as_slice().into(),
             offset: self.offset,
@@ -195,7 +194,7 @@ impl Worker {
             generation,
             id,
             offset: pc,
-            function: String::new(),
+            place: Place::default(),
             module: String::new(),
             build_id: Vec::new(),
         };
@@ -205,7 +204,7 @@ impl Worker {
             && let Some(bias) = object.bias(module.start, module.offset)
         {
             named.offset = pc.wrapping_sub(bias);
-            named.function = object.function(named.offset).unwrap_or_default();
+            named.place = object.place(named.offset);
             named.build_id.clone_from(&object.build_id);
         }
         named

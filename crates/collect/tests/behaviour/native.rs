@@ -21,7 +21,7 @@ pub(crate) enum Frame {
     /// A line of Python, or a mark: its function.
     Other(String),
     /// Native code.
-    Native { function: String, module: String, offset: u64 },
+    Native { function: String, module: String, offset: u64, line: String },
 }
 
 /// The stacks in a capture.
@@ -42,9 +42,11 @@ impl Stacked {
             Record::Location { id, function, .. } => {
                 all.locations.insert(*id, Frame::Other(function.to_string()));
             }
-            Record::Native(NativeCode { id, function, module, offset, .. }) => {
-                let module = module.rsplit('/').next().unwrap_or_default().to_owned();
-                let frame = Frame::Native { function: function.to_string(), module, offset: *offset };
+            Record::Native(NativeCode { id, function, module, offset, file, line, .. }) => {
+                let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+                let (function, module) = (function.to_string(), name(module));
+                let line = format!("{}:{line}", name(file));
+                let frame = Frame::Native { function, module, offset: *offset, line };
                 assert_eq!(all.locations.insert(*id, frame), None, "location {id} is defined twice");
             }
             Record::Stack { id, parent, location } => {
@@ -274,6 +276,11 @@ fn check_mixed(interpreter: &Interpreter, planted: &Path) {
                 [at("planted_inner"), at("called_back"), at("planted_outer"), at("<module>"), at("_start")];
             assert!(order.is_sorted(), "{name}: {names:?}");
             assert_eq!(order[0], 0, "{name}: {names:?}");
+            let line = |level: usize| match stacked.frames(stack)[level] {
+                Frame::Native { line, .. } => line.as_str(),
+                Frame::Other(_) => "",
+            };
+            assert_eq!([line(order[0]), line(order[2])], ["planted.c:4", "planted.c:5"], "{name}");
         }
     }
 }
@@ -283,7 +290,8 @@ fn python_and_native_frames_interleave_as_they_called_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let (source, planted) = (folder.path().join("planted.c"), folder.path().join("planted.so"));
     std::fs::write(&source, PLANTED).unwrap();
-    let flags = ["-O2", "-shared", "-fPIC", "-o"];
+    // Compressed, as distributions have it.
+    let flags = ["-O2", "-g", "-gz", "-shared", "-fPIC", "-o"];
     let built = Command::new("cc").args(flags).arg(&planted).arg(&source).status().unwrap();
     assert!(built.success());
     let known = |one: &&Interpreter| one.is_plain() && (8..=13).contains(&one.version().1);

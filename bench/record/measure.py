@@ -1,91 +1,133 @@
 #!/usr/bin/env python3
-"""What recording costs a program: processor time of the program itself, against none and against memray.
+"""What recording costs: a program's processor time against none and against memray in the same run, what the
+recorder takes beside it, what threads wait for, and the requests and the latency of a service.
 
-    bench/record/measure.py SLACKWATER PYTHON [ROUNDS]
+In each round every arm has its turn, in random order; ratios are of trials of one round, in brackets the
+lowest and highest. "none again" is none against itself: what this machine's noise makes of nothing. memray's
+figure holds its own writing, ours the agent's work in the program; what the recorder takes is told apart.
 
-PYTHON is an interpreter with memray 1.20 installed. Arms are interleaved; each run warms up once and is
-measured twice. memray's figure holds its own writing, ours the agent's work in the program; what the
-collector takes beside it is not in it. Medians, as factors of none.
+"deep_blocks" frees 700 blocks at a time from the end of the heap, which glibc gives back and takes again each
+time; memray's own blocks lie behind them and happen to prevent that. "deep_blocks, kept" has glibc keep the
+memory under every arm, so that what differs is the recording.
+
+Claims: sampled, attached or not, at most 1.02 of none; exact at most half of memray's overhead (ratio less
+one), and nothing where nothing is allocated; exact --native at most memray's default; at most 2 bytes an
+event; at most 16 MiB of memory beside the stacks; idle nothing; with 8 threads instead of one, exact keeps at
+least twice as much of its throughput as memray.
 """
 
-import statistics
+from __future__ import annotations
+
+import argparse
+import random
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-WORKLOADS = """
-import json, sys, threading, time
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-def fib(n):
-    return n if n < 2 else fib(n - 1) + fib(n - 2)
+import service
+import tables
+import threads
+from arms import ARMS, EXACT, OBJECT_ARMS
+from trial import Program, Trials, calibrated, trial
 
-def deep(n):
-    block = bytes(1000)
-    return deep(n - 1) if n else block
+from bench import PYTHON
 
-def recursive():
-    fib(25)
-
-DOCUMENT = json.dumps([{"id": i, "name": "x" * (i % 50), "v": [1.5, 2, 3]} for i in range(2000)])
-
-def parse():
-    for _ in range(12):
-        json.loads(DOCUMENT)
-
-def blocks():
-    for i in range(150000):
-        bytes(2000 + i % 3000)
-
-def deep_blocks():
-    for _ in range(60):
-        deep(700)
-
-def threads():
-    def work():
-        for i in range(12000):
-            bytes(2000 + i % 999)
-    all_threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in all_threads:
-        thread.start()
-    for thread in all_threads:
-        thread.join()
-
-sys.setrecursionlimit(3000)
-run = globals()[sys.argv[1]]
-run()
-before = time.process_time()
-run()
-run()
-print("cpu", (time.process_time() - before) / 2, file=sys.stderr)
-"""
+HERE = Path(__file__).resolve().parent
+KEPT = {"GLIBC_TUNABLES": f"glibc.malloc.trim_threshold={1 << 30}:glibc.malloc.top_pad={64 << 20}"}
+WORK = {
+    "recursive": Program("own.py", "recursive"),
+    "parse": Program("own.py", "parse"),
+    "blocks": Program("own.py", "blocks"),
+    "deep_blocks": Program("own.py", "deep_blocks"),
+    "deep_blocks, kept": Program("own.py", "deep_blocks", environment=KEPT),
+    "threads": Program("own.py", "threads"),
+    "json_dumps": Program("benchmark.py", "json_dumps"),
+    "pickle_pure_python": Program("benchmark.py", "pickle", "--pure-python", "pickle"),
+    "regex_compile": Program("benchmark.py", "regex_compile"),
+    "deltablue": Program("benchmark.py", "deltablue"),
+    "mako": Program("benchmark.py", "mako"),
+    "sqlglot": Program("benchmark.py", "sqlglot_v2", "normalize"),
+}
+PARTS = ["programs", "threads", "service"]
 
 
 def main() -> None:
-    slackwater, python = sys.argv[1:3]
-    n_rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+    args = arguments()
+    python = args.python or make_venv()
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder, "workloads.py")
-        program.write_text(WORKLOADS)
-        capture = str(Path(folder, "capture"))
-        record = [slackwater, "--quiet", "record", "--force", "-o", capture]
-        arms = {
-            "none": [python],
-            "sampled": [*record, "--", python],
-            "exact": [*record, "--exact", "--", python],
-            "memray": [python, "-m", "memray", "run", "-q", "-f", "-o", capture],
-        }
-        for name in ["recursive", "parse", "blocks", "deep_blocks", "threads"]:
-            seconds = {arm: [] for arm in arms}
-            for _ in range(n_rounds):
-                for arm, words in arms.items():
-                    command = [*words, str(program), name]
-                    said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-                    line = next(line for line in said.splitlines() if line.startswith("cpu "))
-                    seconds[arm].append(float(line.split()[1]))
-            median = {arm: statistics.median(values) for arm, values in seconds.items()}
-            factors = "  ".join(f"{arm} {median[arm] / median['none']:.2f}" for arm in list(arms)[1:])
-            print(f"{name:12} {median['none'] * 1000:6.1f} ms   {factors}", flush=True)
+        if "programs" in args.part:
+            programs(args, python, Path(folder, "capture"))
+        if "threads" in args.part:
+            threads.measure(python, Path(folder), args.rounds)
+    if "service" in args.part:
+        service.measure(args.pairs)
+    progress(f"all in {time.monotonic() - began:.0f} s\n")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-p", "--part", action="append", choices=PARTS, help="only this one; repeatable")
+    parser.add_argument("-w", "--work", action="append", choices=WORK, help="only this one; repeatable")
+    parser.add_argument("-n", "--rounds", type=int, default=8, help="slow arms take part in half of them")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of processor time, for none, per trial")
+    parser.add_argument("--pairs", type=int, default=6, help="turns of the service under each state")
+    parser.add_argument("--objects", action="store_true", help="with Python's own allocators recorded, too")
+    parser.add_argument("--python", type=Path, help="with what requirements.txt lists; bench/record/.venv")
+    args = parser.parse_args()
+    args.part = args.part or PARTS
+    args.work = args.work or list(WORK)
+    return args
+
+
+def programs(args: argparse.Namespace, python: Path, capture: Path) -> None:
+    arms = ARMS + (OBJECT_ARMS if args.objects else [])
+    tables.title_of_programs(arms)
+    all_trials: dict[str, Trials] = {}
+    captures: dict[str, tables.Counted] = {}
+    for name in args.work:
+        loops = calibrated(python, WORK[name], args.seconds)
+        trials: Trials = {arm.name: [] for arm in arms}
+        dice = random.Random(1)
+        for round_ in range(args.rounds):
+            for arm in dice.sample(arms, len(arms)):
+                if arm.slow and round_ % 2:
+                    continue
+                progress(f"{name}, round {round_ + 1} of {args.rounds}, {arm.name}")
+                capture.unlink(missing_ok=True)
+                trials[arm.name].append((round_, trial(arm, python, WORK[name], loops, capture)))
+                if arm is EXACT and name not in captures:
+                    captures[name] = tables.counted(capture)
+        progress("")
+        tables.show_program(name, arms, trials)
+        all_trials[name] = trials
+    tables.show_claims(all_trials)
+    tables.show_recorder(all_trials, captures)
+
+
+def progress(note: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{note}", end="", file=sys.stderr, flush=True)
+
+
+def make_venv() -> Path:
+    """A virtual environment of Debian's Python with exactly what requirements.txt lists."""
+    wanted = (HERE / "requirements.txt").read_text()
+    stamp = HERE / ".venv/installed.txt"
+    python = HERE / ".venv/bin/python"
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        print("virtual environment in bench/record/.venv, packages from PyPI", file=sys.stderr)
+        subprocess.run([PYTHON, "-m", "venv", "--clear", HERE / ".venv"], check=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
+        stamp.write_text(wanted)
+    return python
 
 
 if __name__ == "__main__":

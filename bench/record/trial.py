@@ -131,8 +131,9 @@ class Recorder:
 
     def leave(self) -> None:
         self.process.send_signal(signal.SIGINT)
-        said = self.process.communicate()[1]
+        self.said.append(self.process.communicate()[1])
         if self.process.returncode != 0:
+            said = "".join(self.said)
             print(f"slackwater record ended with {self.process.returncode}:\n{said}", file=sys.stderr)
 
 

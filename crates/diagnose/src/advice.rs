@@ -98,9 +98,12 @@ pub(crate) fn watch(target: &Target, effect: &str) -> Advice {
     advice(When::LookCloser, format!("{} --for 60s", target.verb("diagnose")), effect)
 }
 
-/// What finds the line of code, which a look from outside cannot.
-pub(crate) fn record() -> Advice {
-    note("tracemalloc or memray inside the service name the lines of code that hold what grows")
+/// What finds the line of code, which a look cannot; `options` make the memory that grows visible.
+pub(crate) fn record(target: &Target, options: &str) -> Advice {
+    let command = format!("{} --duration 5m{options}", target.verb("record"));
+    let effect = "records who allocates, in every worker, while it serves; `slackwater table --leaks --until \
+                  -1m` on the capture names the lines that still hold it";
+    advice(When::LookCloser, command, effect)
 }
 
 /// Which right is missing.

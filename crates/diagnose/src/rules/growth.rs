@@ -10,19 +10,26 @@ use crate::{
     Advice, Code, Confidence, Evidence, Finding, Growth, Kind, Quantity, Slope, Subject, advice, thresholds,
 };
 
+/// Python's small objects, which never reach malloc.
+const OBJECTS: &str = " --python-allocators";
+
 pub(super) fn python(facts: &Facts<'_>) -> Option<Finding> {
-    find(facts, Code::PythonGrowth, Kind::PythonGrowth, &[Subject::LivePython], &|_| vec![advice::record()])
+    find(facts, Code::PythonGrowth, Kind::PythonGrowth, &[Subject::LivePython], &|facts| {
+        vec![advice::record(facts.target, OBJECTS)]
+    })
 }
 
 pub(super) fn native(facts: &Facts<'_>) -> Option<Finding> {
     let subjects = [Subject::Class(Class::LiveNative)];
-    find(facts, Code::NativeGrowth, Kind::NativeGrowth, &subjects, &|_| vec![advice::record()])
+    find(facts, Code::NativeGrowth, Kind::NativeGrowth, &subjects, &|facts| {
+        vec![advice::record(facts.target, " --native")]
+    })
 }
 
 pub(super) fn heap(facts: &Facts<'_>) -> Option<Finding> {
-    find(facts, Code::HeapGrowth, Kind::HeapGrowth, &[Subject::LiveUnsplit], &|_| {
+    find(facts, Code::HeapGrowth, Kind::HeapGrowth, &[Subject::LiveUnsplit], &|facts| {
         vec![
-            advice::record(),
+            advice::record(facts.target, OBJECTS),
             advice::note("Python's blocks above 512 bytes and native ones share this heap: either may grow"),
         ]
     })
@@ -34,10 +41,11 @@ pub(super) fn mapped(facts: &Facts<'_>) -> Option<Finding> {
     let rate = |class| facts.growing(Subject::Class(class)).unwrap_or(0.0);
     let are_frames = rate(Class::AnonOther) < rate(Class::Stack) * thresholds::FRAMES_SHARE;
     let subjects = if are_frames { &all[1..] } else { &all[..] };
-    find(facts, Code::MappedGrowth, Kind::MappedGrowth, subjects, &|_| {
-        vec![advice::note(
-            "look for mmap, shared memory and memory-mapped files; no malloc will give it back",
-        )]
+    find(facts, Code::MappedGrowth, Kind::MappedGrowth, subjects, &|facts| {
+        vec![
+            advice::record(facts.target, " --native"),
+            advice::note("look for mmap, shared memory and memory-mapped files; no malloc gives it back"),
+        ]
     })
 }
 

@@ -1,4 +1,4 @@
-//! The file, byte by byte. Version 1.
+//! The file, byte by byte. Version 2.
 //!
 //! A capture is a magic number and then frames, appended one after the other and never changed. All
 //! numbers are little-endian.
@@ -7,7 +7,8 @@
 //! file     "slackcap"  frame*
 //! frame    header (48 bytes)  payload (stored_bytes)
 //! header   0  "SWFR"
-//!          4  kind            u8   1 session, 2 records, 3 end; others are skipped
+//!          4  kind            u8   1 session, 2 records, 3 end, 4 sums; others are
+//!                                  skipped
 //!          5  codec           u8   0 stored as it is, 1 zstd
 //!          6  version         u16  of the records' encoding
 //!          8  generation      u32  the process that the records are of; 0 in session and end, and
@@ -34,12 +35,23 @@
 //! locations, stacks, names) is repeated there, so each can be read alone; a block that was handed out in
 //! one and is given back in the next is live at the end of the first, and not known in the second.
 //!
+//! **Below a size.** A recording may be kept below a size: the file is written anew in full, with sums in
+//! place of the records up to some moment, and takes the old one's place (rename) under the same lock. What
+//! it then holds, in this order: the session; what was said of the recording; of each process its
+//! definitions, as they were; a frame of sums of the recording, which says when most was live; of each
+//! process frames of sums, all of the moment up to which they reach; and the records of later moments, as
+//! they were. Frames of sums hold records too: `summed`, a `sum` for each stack and thread, and every block
+//! that was live at that moment as an allocation of that moment, which is not part of the sums. Processes
+//! that ended long before are one for each program, with pid 0. Whoever appends a frame and finds
+//! afterwards that the name leads to another file appends it there as well: a mark of the same moment and
+//! name as another is the same mark.
+//!
 //! **Index.** Headers alone tell which frames hold a span of time or a generation; they are found without
 //! unpacking anything.
 //!
 //! **Versions.** A reader opens every version up to its own, and refuses a later one by name. Kinds of
 //! frames and records that carry their length are added without a new version: older readers pass over
-//! them.
+//! them. Version 2 has sums: without them, what is left of a recording would be taken for all of it.
 //!
 //! # Records
 //!
@@ -48,7 +60,8 @@
 //! hold for the whole generation, and may come after their first use.
 //!
 //! `uv` is a varint (7 bits per byte, least significant first, at most 10 bytes), `iv` a zigzag varint,
-//! `text` a `uv` of at most 4096 and that many bytes of UTF-8.
+//! `text` a `uv` of at most 4096 and that many bytes of UTF-8, `real` a `uv` of the bits of a double-precision
+//! number with its bytes in reverse order.
 //!
 //! ```text
 //! 01 born        uv pid  uv parent generation or 0  uv sample mean in bytes, 0 exact
@@ -73,6 +86,12 @@
 //!    23 module   uv start  uv bytes  uv offset in the file  uv length, build id  text path
 //!    24 before   text allocator  text class of the ledger  uv bytes  uv blocks
 //!                what was there before the process was recorded
+//!    28 peak     uv nanoseconds  real bytes    of the recording: when most was live up to now
+//!    29 summed   uv processes  uv events  uv lost events  uv first nanosecond  uv last nanosecond
+//!                uv peak RSS  real peak of live bytes
+//!    2a sum      uv stack  uv tid  uv bits: 1 allocated, 2 live, 4 live at the peak of all; for each
+//!                real bytes  real calls  real variance of bytes  real bytes that are no estimate
+//!                real largest sample mean  uv events
 //!    30 native   uv id  text function  text file  uv line  text module
 //!                uv length, build id  uv address in the module
 //!                native code: a location as 03, with an id among those
@@ -99,4 +118,4 @@ pub const MAGIC: [u8; 8] = *b"slackcap";
 pub const FRAME_MAGIC: [u8; 4] = *b"SWFR";
 
 /// The encoding of records that this release writes, and the newest that it reads.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;

@@ -18,6 +18,8 @@ pub enum FrameKind {
     Records,
     /// Recording ended in order. The last frame.
     End,
+    /// Sums of one process, or of the recording, up to one moment: records too.
+    Sums,
     /// Something of a later release.
     Unknown(u8),
 }
@@ -52,6 +54,13 @@ pub struct FrameHeader {
     pub(crate) payload_crc: u32,
 }
 
+impl FrameKind {
+    /// Whether its payload is records.
+    pub const fn has_records(self) -> bool {
+        matches!(self, Self::Records | Self::Sums)
+    }
+}
+
 impl FrameHeader {
     /// The header's bytes.
     pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
@@ -61,6 +70,7 @@ impl FrameHeader {
             FrameKind::Session => 1,
             FrameKind::Records => 2,
             FrameKind::End => 3,
+            FrameKind::Sums => 4,
             FrameKind::Unknown(kind) => kind,
         };
         bytes[5] = match self.packing {
@@ -92,6 +102,7 @@ impl FrameHeader {
                 1 => FrameKind::Session,
                 2 => FrameKind::Records,
                 3 => FrameKind::End,
+                4 => FrameKind::Sums,
                 other => FrameKind::Unknown(other),
             },
             packing: match bytes[5] {

@@ -29,6 +29,8 @@ pub struct FrameAt {
 pub struct Index {
     /// The frames.
     pub frames: Vec<FrameAt>,
+    /// Bytes between them that are none.
+    pub damaged_bytes: u64,
 }
 
 impl Index {
@@ -54,6 +56,7 @@ impl Index {
                     Some(next) => {
                         let cause = format!("{} bytes at offset {at} are damaged", next - at);
                         index.gaps.push(Gap::new("records of the capture", cause));
+                        index.value.damaged_bytes += next - at;
                         at = next;
                     }
                     None => {
@@ -76,15 +79,27 @@ impl Index {
 
     /// First and last moment of which there are records; 0 where there are none.
     pub fn span_ns(&self) -> (u64, u64) {
-        let records = || self.frames.iter().filter(|one| one.header.kind == FrameKind::Records);
+        let records = || self.frames.iter().filter(|one| one.header.kind.has_records());
         let first_ns = records().map(|one| one.header.first_ns).min().unwrap_or(0);
         (first_ns, records().map(|one| one.header.last_ns).max().unwrap_or(first_ns))
+    }
+
+    /// The moment up to which only sums are kept, if they are.
+    pub fn summed_until_ns(&self) -> Option<u64> {
+        let sums = self.frames.iter().filter(|one| one.header.kind == FrameKind::Sums);
+        sums.map(|one| one.header.last_ns).max()
+    }
+
+    /// Where the last whole frame ends.
+    pub fn end_offset(&self) -> u64 {
+        let end = |last: &FrameAt| last.payload_offset + u64::from(last.header.stored_bytes);
+        self.frames.last().map_or(MAGIC.len() as u64, end)
     }
 
     /// Frames with records between these times.
     pub fn between(&self, from_ns: u64, to_ns: u64) -> impl Iterator<Item = &FrameAt> {
         self.frames.iter().filter(move |frame| {
-            frame.header.kind == FrameKind::Records
+            frame.header.kind.has_records()
                 && frame.header.first_ns <= to_ns
                 && frame.header.last_ns >= from_ns
         })

@@ -38,6 +38,8 @@ mod record;
 #[cfg(feature = "file")]
 mod sized;
 #[cfg(feature = "file")]
+mod sum;
+#[cfg(feature = "file")]
 mod varint;
 #[cfg(feature = "file")]
 mod writer;
@@ -54,5 +56,7 @@ pub use index::{FrameAt, Index};
 pub use reader::{Anchor, Capture};
 #[cfg(feature = "file")]
 pub use record::{Allocation, Before, Ending, Generation, Measure, Module, NativeCode, Record, ResidentBy};
+#[cfg(feature = "file")]
+pub use sum::{Amount, Sum, Summed};
 #[cfg(feature = "file")]
 pub use writer::Writer;

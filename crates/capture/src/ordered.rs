@@ -20,7 +20,6 @@ use slackwater_base::Gap;
 
 use crate::codec::{Decoder, State};
 use crate::error::ReadError;
-use crate::frame::FrameKind;
 use crate::index::FrameAt;
 use crate::reader::{Capture, lost, unpack};
 use crate::record::{Generation, Record};
@@ -55,6 +54,11 @@ impl<R: Read + Seek> Capture<R> {
         frames.drain(..n.min(frames.len()));
     }
 
+    /// Leaves out frames that hold nothing from before this moment.
+    pub fn leave_out_after(&mut self, ns: u64) {
+        self.index_mut().frames.retain(|frame| frame.header.first_ns <= ns);
+    }
+
     /// Plays every record in the order of time, as precisely as the collector looked; what could not be
     /// decoded comes back as gaps.
     ///
@@ -65,7 +69,7 @@ impl<R: Read + Seek> Capture<R> {
         mut each: impl FnMut(Generation, &Record<'_>),
     ) -> Result<Vec<Gap>, ReadError> {
         let mut queues: BTreeMap<Generation, Queue> = BTreeMap::new();
-        for frame in self.index().frames.iter().filter(|one| one.header.kind == FrameKind::Records) {
+        for frame in self.index().frames.iter().filter(|one| one.header.kind.has_records()) {
             let queue = queues.entry(frame.header.generation).or_default();
             if queue.frames.is_empty() {
                 queue.next_ns = frame.header.first_ns;

@@ -94,10 +94,7 @@ impl<R: Read + Seek> Capture<R> {
     pub fn play(&mut self, mut each: impl FnMut(Generation, &Record<'_>)) -> Result<Vec<Gap>, ReadError> {
         let mut gaps = Vec::new();
         let (mut stored, mut raw) = (Vec::new(), Vec::new());
-        for frame in &self.index.frames {
-            if frame.header.kind != FrameKind::Records {
-                continue;
-            }
+        for frame in self.index.frames.iter().filter(|one| one.header.kind.has_records()) {
             match unpack(&mut self.file, frame, &mut stored, &mut raw) {
                 Ok(Some(payload)) => {
                     for record in Decoder::new(payload) {
@@ -112,6 +109,17 @@ impl<R: Read + Seek> Capture<R> {
             }
         }
         Ok(gaps)
+    }
+
+    /// The records of one frame, still encoded; `None` when it is damaged.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub fn payload(&mut self, frame: &FrameAt) -> Result<Option<Vec<u8>>, ReadError> {
+        let (mut stored, mut raw) = (Vec::new(), Vec::new());
+        let payload = unpack(&mut self.file, frame, &mut stored, &mut raw);
+        let payload = payload.map(|payload| payload.map(<[u8]>::to_vec));
+        payload.map_err(|source| self.cannot_read(source))
     }
 
     pub(crate) const fn index_mut(&mut self) -> &mut Index {

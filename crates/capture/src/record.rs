@@ -2,6 +2,8 @@
 
 use alloc::borrow::Cow;
 
+use crate::sum::{Sum, Summed};
+
 /// A process within a capture. A pid may come back; a generation does not. The first is 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Generation(pub u32);
@@ -126,7 +128,7 @@ pub struct NativeCode<'a> {
 }
 
 /// One statement about one process, or about the recording.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Record<'a> {
     /// The process is recorded from here on.
     Born {
@@ -211,9 +213,48 @@ pub enum Record<'a> {
     Module(Module<'a>),
     /// Memory from before the process was recorded.
     Before(Before<'a>),
+    /// Of the recording: when all processes together held most so far.
+    Peak {
+        /// That moment, CLOCK_MONOTONIC.
+        at_ns: u64,
+        /// Live bytes then.
+        bytes: f64,
+    },
+    /// What the process did up to the last `At`, of which only sums follow.
+    Summed(Summed),
+    /// What one stack asked for up to then.
+    Sum(Sum),
 }
 
 impl Record<'_> {
+    /// Whether other records, in other captures too, cannot be understood without this one.
+    pub const fn is_definition(&self) -> bool {
+        match self {
+            Self::At(_)
+            | Self::Allocation(_)
+            | Self::Free { .. }
+            | Self::Unmapped { .. }
+            | Self::Resident(_)
+            | Self::ResidentBy(_)
+            | Self::Lost(_)
+            | Self::Ended(_)
+            | Self::Mark(_)
+            | Self::Before(_)
+            | Self::Peak { .. }
+            | Self::Summed(_)
+            | Self::Sum(_) => false,
+            Self::Born { .. }
+            | Self::NoStacks(_)
+            | Self::Location { .. }
+            | Self::Native(_)
+            | Self::Stack { .. }
+            | Self::Thread { .. }
+            | Self::Degraded(_)
+            | Self::Fact { .. }
+            | Self::Module(_) => true,
+        }
+    }
+
     /// The same, holding its own texts.
     pub fn into_owned(self) -> Record<'static> {
         let own = |text: Cow<'_, str>| -> Cow<'static, str> { text.into_owned().into() };
@@ -259,6 +300,9 @@ impl Record<'_> {
             Self::Before(Before { holder, class, bytes, blocks }) => {
                 Record::Before(Before { holder: own(holder), class: own(class), bytes, blocks })
             }
+            Self::Peak { at_ns, bytes } => Record::Peak { at_ns, bytes },
+            Self::Summed(summed) => Record::Summed(summed),
+            Self::Sum(sum) => Record::Sum(sum),
         }
     }
 }

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use crate::codec::{put_text, take_text};
 use crate::error::DecodeError;
 use crate::record::{Before, Module, NativeCode, Record, ResidentBy};
+use crate::sum::{Sum, Summed, put_real, take_bytes};
 use crate::varint::{put, take, take_u32};
 
 /// The tags of such records.
@@ -23,6 +24,9 @@ const FACT: u8 = 0x21;
 const RESIDENT_BY: u8 = 0x22;
 const MODULE: u8 = 0x23;
 const BEFORE: u8 = 0x24;
+const PEAK: u8 = 0x28;
+const SUMMED: u8 = 0x29;
+const SUM: u8 = 0x2a;
 const NATIVE: u8 = 0x30;
 
 /// Longest build id that is believed; those of linkers have 8 to 32 bytes.
@@ -66,6 +70,19 @@ pub(crate) fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
             put_text(&mut fields, &before.class);
             put_numbers(&mut fields, &[before.bytes, before.blocks]);
             BEFORE
+        }
+        Record::Peak { at_ns, bytes } => {
+            put(&mut fields, *at_ns);
+            put_real(&mut fields, *bytes);
+            PEAK
+        }
+        Record::Summed(summed) => {
+            summed.encode(&mut fields);
+            SUMMED
+        }
+        Record::Sum(sum) => {
+            sum.encode(&mut fields);
+            SUM
         }
         Record::Native(code) => {
             put(&mut fields, u64::from(code.id));
@@ -123,6 +140,9 @@ pub(crate) fn decode<'a>(tag: u8, bytes: &mut &'a [u8]) -> Result<Option<Record<
             bytes: take(fields)?,
             blocks: take(fields)?,
         }),
+        PEAK => Record::Peak { at_ns: take(fields)?, bytes: take_bytes(fields)? },
+        SUMMED => Record::Summed(Summed::decode(fields)?),
+        SUM => Record::Sum(Sum::decode(fields)?),
         NATIVE => Record::Native(NativeCode {
             id: take_u32(fields)?,
             function: take_text(fields)?,

@@ -43,6 +43,11 @@ impl<W: Write> Writer<W> {
         Self { out, frame: Vec::new(), written_bytes: 0 }
     }
 
+    /// Goes on with a capture that has so many bytes: `out` must append.
+    pub const fn going_on(out: W, written_bytes: u64) -> Self {
+        Self { out, frame: Vec::new(), written_bytes }
+    }
+
     /// Writes the records of one process that `encoder` holds, and clears it. They must not be more than
     /// [`crate::FRAME_BYTES_MAX`] bytes.
     ///
@@ -55,28 +60,68 @@ impl<W: Write> Writer<W> {
         last_ns: u64,
         encoder: &mut Encoder,
     ) -> io::Result<()> {
-        if encoder.bytes().is_empty() {
+        let (raw, n_records) = (encoder.bytes(), encoder.n_records());
+        self.pack(FrameKind::Records, generation, (first_ns, last_ns), raw, n_records)?;
+        encoder.clear();
+        Ok(())
+    }
+
+    /// Writes sums that reach up to a moment, and clears `encoder`.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn sums(&mut self, generation: Generation, until_ns: u64, encoder: &mut Encoder) -> io::Result<()> {
+        let (raw, n_records) = (encoder.bytes(), encoder.n_records());
+        self.pack(FrameKind::Sums, generation, (until_ns, until_ns), raw, n_records)?;
+        encoder.clear();
+        Ok(())
+    }
+
+    /// Writes a frame of another capture as it is there: its header and its records.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn copy(&mut self, header: &FrameHeader, raw: &[u8]) -> io::Result<()> {
+        self.pack(header.kind, header.generation, (header.first_ns, header.last_ns), raw, header.n_records)
+    }
+
+    fn pack(
+        &mut self,
+        kind: FrameKind,
+        generation: Generation,
+        (first_ns, last_ns): (u64, u64),
+        raw: &[u8],
+        n_records: u32,
+    ) -> io::Result<()> {
+        if raw.is_empty() {
             return Ok(());
         }
-        let raw = encoder.bytes();
         let packed = zstd::bulk::compress(raw, LEVEL)?;
         let (packing, payload) =
             if packed.len() < raw.len() { (Packing::Zstd, &packed[..]) } else { (Packing::Stored, raw) };
         let header = FrameHeader {
-            kind: FrameKind::Records,
+            kind,
             packing,
             version: VERSION,
             generation,
             stored_bytes: payload.len() as u32,
             raw_bytes: raw.len() as u32,
-            n_records: encoder.n_records(),
+            n_records,
             first_ns,
             last_ns,
             payload_crc: crc32fast::hash(payload),
         };
-        self.append(&header, payload)?;
-        encoder.clear();
-        Ok(())
+        self.append(&header, payload)
+    }
+
+    /// Leaves the capture without an end, and gives the file back.
+    pub fn leave(self) -> W {
+        self.out
+    }
+
+    /// Where it writes to.
+    pub const fn out(&self) -> &W {
+        &self.out
     }
 
     /// Says that recording ended in order, and gives the file back.

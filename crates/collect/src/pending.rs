@@ -33,7 +33,7 @@ impl Pending {
 
     pub(crate) fn put(&mut self, record: &Record<'_>) {
         self.encoder.put(record);
-        if let Some(definitions) = self.definitions.as_mut().filter(|_| defines(record)) {
+        if let Some(definitions) = self.definitions.as_mut().filter(|_| record.is_definition()) {
             definitions.open.put(record);
             if definitions.open.bytes().len() >= FRAME_BYTES {
                 definitions.full.push(std::mem::take(&mut definitions.open));
@@ -72,30 +72,5 @@ impl Pending {
             writer.records(generation, now_ns, now_ns, &mut frame.clone())?;
         }
         Ok(())
-    }
-}
-
-/// Whether other records, in other captures too, cannot be understood without this one.
-fn defines(record: &Record<'_>) -> bool {
-    match record {
-        Record::At(_)
-        | Record::Allocation(_)
-        | Record::Free { .. }
-        | Record::Unmapped { .. }
-        | Record::Resident(_)
-        | Record::ResidentBy(_)
-        | Record::Lost(_)
-        | Record::Ended(_)
-        | Record::Mark(_)
-        | Record::Before(_) => false,
-        Record::Born { .. }
-        | Record::NoStacks(_)
-        | Record::Location { .. }
-        | Record::Native(_)
-        | Record::Stack { .. }
-        | Record::Thread { .. }
-        | Record::Degraded(_)
-        | Record::Fact { .. }
-        | Record::Module(_) => true,
     }
 }

@@ -10,6 +10,8 @@
 //! Mappings are never sampled: their bytes are certain, and stand beside the estimate. But certain bytes
 //! are not all there is: where sampling saw nothing, up to `-ln(0.025)` times the mean may have been.
 
+use slackwater_capture::Amount;
+
 /// Two-sided 95 %.
 const Z: f64 = 1.959_964;
 /// Upper end of the interval of a Poisson count of none: `-ln(0.025)`.
@@ -67,10 +69,29 @@ impl Estimate {
         }
     }
 
-    /// A piece of a range: the call that made it is counted with the rest of it.
-    pub(crate) const fn piece(bytes: u64) -> Self {
-        let bytes = bytes as f64;
-        Self { bytes, count: 0.0, variance: 0.0, n_seen: 0, certain_bytes: bytes, mean: 0.0 }
+    /// A piece of a range: the call that made it is counted with what is left of it, if anything is.
+    pub(crate) const fn piece(bytes: u64, is_last: bool) -> Self {
+        let (bytes, n) = (bytes as f64, is_last as u64);
+        Self { bytes, count: n as f64, variance: 0.0, n_seen: n, certain_bytes: bytes, mean: 0.0 }
+    }
+
+    /// One of its ranges has become two.
+    pub(crate) const fn split(&mut self) {
+        self.count += 1.0;
+        self.n_seen += 1;
+    }
+
+    /// What of it is not part of `other`: as [`Estimate::remove`], and nothing more is lost of it.
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        Self {
+            bytes: (self.bytes - other.bytes).max(0.0),
+            // A range that was split is as many blocks as there are pieces.
+            count: self.count - other.count,
+            variance: (self.variance - other.variance).max(0.0),
+            n_seen: self.n_seen.saturating_sub(other.n_seen),
+            certain_bytes: (self.certain_bytes - other.certain_bytes).max(0.0),
+            mean: self.mean,
+        }
     }
 
     /// Both together.
@@ -126,6 +147,20 @@ impl Estimate {
         let high = m * (1.0 - 1.0 / (9.0 * m) + Z / (3.0 * m.sqrt())).powi(3);
         let (low, high) = (low.max(0.0) * unit, high * unit);
         Interval { low: self.certain_bytes + low, high: (self.certain_bytes + high).max(unseen) }
+    }
+}
+
+impl From<&Amount> for Estimate {
+    fn from(amount: &Amount) -> Self {
+        let Amount { bytes, count, variance, certain_bytes, sample_mean: mean, n_seen } = *amount;
+        Self { bytes, count, variance, n_seen, certain_bytes, mean }
+    }
+}
+
+impl From<&Estimate> for Amount {
+    fn from(estimate: &Estimate) -> Self {
+        let Estimate { bytes, count, variance, n_seen, certain_bytes, mean: sample_mean } = *estimate;
+        Self { bytes, count, variance, certain_bytes, sample_mean, n_seen }
     }
 }
 

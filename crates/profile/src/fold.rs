@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use slackwater_capture::{Allocation, Ending, Generation, Measure, NativeCode, Record};
+use slackwater_capture::{Allocation, Ending, Generation, Measure, NativeCode, Record, Sum, Summed};
 
 use crate::estimate::Estimate;
-use crate::live::{Block, Live, Origin};
+use crate::live::{Block, Live, Origin, Piece};
 use crate::part::Tally;
 use crate::process::Before;
 use crate::service::Service;
@@ -39,6 +39,8 @@ pub(crate) struct Fold {
     pub(crate) ending: Option<Ending>,
     pub(crate) degraded: bool,
     pub(crate) n_lost: u64,
+    /// Processes that this is of, where that is not one.
+    pub(crate) n_processes: u64,
     pub(crate) n_events: u64,
     pub(crate) resident_bytes: u64,
     pub(crate) resident_peak_bytes: u64,
@@ -53,7 +55,7 @@ pub(crate) struct Fold {
     part_idx: HashMap<(u32, u16), u32>,
     now_ns: u64,
     pub(crate) live: f64,
-    blocks: Live,
+    pub(crate) blocks: Live,
     locations: HashMap<u32, Frame>,
     stacks: HashMap<u32, (u32, u32)>,
 }
@@ -91,7 +93,13 @@ impl Fold {
                 bytes: before.bytes,
                 blocks: before.blocks,
             }),
-            Record::Mark(_) | Record::Fact { .. } | Record::ResidentBy(_) | Record::Module(_) => {}
+            Record::Mark(_)
+            | Record::Fact { .. }
+            | Record::ResidentBy(_)
+            | Record::Module(_)
+            | Record::Peak { .. } => {}
+            Record::Summed(summed) => self.summed(summed, service),
+            Record::Sum(sum) => self.sum(sum, service),
             Record::At(ns) => self.at(*ns, service),
             Record::Allocation(_) | Record::Free { .. } | Record::Unmapped { .. } => {
                 self.event(record, service)
@@ -133,12 +141,12 @@ impl Fold {
             Record::Allocation(allocation) => self.allocation(allocation, service),
             Record::Free { addr, .. } => {
                 if let Some(block) = self.blocks.remove(*addr) {
-                    self.went(block.origin, &block.estimate, service);
+                    self.went(block.origin, &self.amount(&block), service);
                 }
             }
             Record::Unmapped { addr, size } => {
                 let mut pieces = Vec::new();
-                self.blocks.unmap(*addr, *size, |origin, bytes| pieces.push((origin, bytes)));
+                self.blocks.unmap(*addr, *size, |piece| pieces.push(piece));
                 self.unmapped(&pieces, service);
             }
             _ => {}
@@ -147,28 +155,64 @@ impl Fold {
 
     fn allocation(&mut self, allocation: &Allocation, service: &mut Service) {
         let Allocation { addr, size, stack, tid, .. } = *allocation;
-        let amount = if allocation.sampled {
-            Estimate::sampled(size, self.sample_mean)
-        } else {
-            Estimate::certain(size, self.sample_mean)
+        let origin = Origin {
+            part: self.part(stack, tid),
+            born: self.timeline.as_ref().map_or(0, |timeline| timeline.slice(self.now_ns)),
+            counts: service.window.counts(self.now_ns),
+            sampled: allocation.sampled,
         };
-        let born = self.timeline.as_ref().map_or(0, |timeline| timeline.slice(self.now_ns));
-        let origin = Origin { part: self.part(stack, tid), born, counts: service.window.counts(self.now_ns) };
+        let block = Block { size, origin };
+        let amount = self.amount(&block);
         if allocation.measure == Measure::Mapping {
             let mut pieces = Vec::new();
-            self.blocks.map(addr, size, origin, |origin, bytes| pieces.push((origin, bytes)));
+            self.blocks.map(addr, size, origin, |piece| pieces.push(piece));
             self.unmapped(&pieces, service);
-        } else if let Some(former) = self.blocks.insert(addr, Block { origin, estimate: amount }) {
+        } else if let Some(former) = self.blocks.insert(addr, block) {
             // Its free was lost.
-            self.went(former.origin, &former.estimate, service);
+            self.went(former.origin, &self.amount(&former), service);
         }
         if let Some(timeline) = &mut self.timeline {
-            timeline.allocated(origin.part, born, &amount);
+            timeline.allocated(origin.part, origin.born, &amount);
         }
         let tally = &mut self.parts[origin.part as usize].1;
         tally.keep(service.epoch);
         tally.came(&amount, origin.counts);
         self.live_changed(amount.bytes, service);
+    }
+
+    /// What a block counts for.
+    fn amount(&self, block: &Block) -> Estimate {
+        if block.origin.sampled {
+            Estimate::sampled(block.size, self.sample_mean)
+        } else {
+            Estimate::certain(block.size, self.sample_mean)
+        }
+    }
+
+    /// What it did before only sums are known of.
+    fn summed(&mut self, summed: &Summed, service: &Service) {
+        self.n_processes = summed.n_processes;
+        self.n_lost += summed.n_lost;
+        if service.window.counts(self.now_ns) {
+            self.n_events += summed.n_events;
+            (self.first_ns, self.last_ns) = (summed.first_ns, summed.last_ns);
+            self.live_peak = self.live_peak.max(summed.live_peak_bytes);
+            self.resident_peak_bytes = self.resident_peak_bytes.max(summed.resident_peak_bytes);
+        }
+    }
+
+    fn sum(&mut self, sum: &Sum, service: &Service) {
+        if !service.window.counts(self.now_ns) {
+            return;
+        }
+        let part = self.part(sum.stack, sum.tid);
+        let [allocated, live, peak] = [&sum.allocated, &sum.live, &sum.peak].map(Estimate::from);
+        self.parts[part as usize].1.summed(&allocated, &live, &peak, service.epoch);
+        if let Some(timeline) = &mut self.timeline {
+            let born = timeline.slice(self.now_ns);
+            timeline.allocated(part, born, &allocated);
+            timeline.kept(part, born, &live);
+        }
     }
 
     fn part(&mut self, stack: u32, tid: u32) -> u32 {
@@ -192,9 +236,14 @@ impl Fold {
     }
 
     /// A part of a range is not a whole one: bytes go, the count stays until all have gone.
-    fn unmapped(&mut self, pieces: &[(Origin, u64)], service: &mut Service) {
-        for &(origin, bytes) in pieces {
-            self.went(origin, &Estimate::piece(bytes), service);
+    fn unmapped(&mut self, pieces: &[Piece], service: &mut Service) {
+        for &Piece { origin, bytes, n_left } in pieces {
+            if n_left == 2 {
+                let tally = &mut self.parts[origin.part as usize].1;
+                tally.keep(service.epoch);
+                tally.split(origin.counts);
+            }
+            self.went(origin, &Estimate::piece(bytes, n_left == 0), service);
         }
     }
 
@@ -220,14 +269,27 @@ impl Fold {
             self.parts.iter_mut().for_each(|(_, tally)| tally.ended(service.epoch));
             service.changed(self.now_ns, -self.live);
             (self.live, self.resident_bytes) = (0.0, 0);
+            // What it left behind stays known by stack.
+            self.leave();
+            self.blocks = Live::default();
         }
+    }
+
+    /// All that is not given back yet: where, and how much that counts for.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (Measure, u64, Block, Estimate)> {
+        let blocks =
+            self.blocks.blocks().map(|(addr, block)| (Measure::Malloc, addr, block, self.amount(&block)));
+        let whole = |(addr, block): (u64, Block)| (Measure::Mapping, addr, block, self.amount(&block));
+        blocks.chain(self.blocks.ranges().map(whole))
     }
 
     /// What is left of each part goes to the timeline.
     pub(crate) fn leave(&mut self) {
-        if let Some(timeline) = &mut self.timeline {
-            self.blocks.left().for_each(|(origin, amount)| timeline.kept(origin.part, origin.born, &amount));
+        let Some(mut timeline) = self.timeline.take() else { return };
+        for (_, _, block, amount) in self.left() {
+            timeline.kept(block.origin.part, block.origin.born, &amount);
         }
+        self.timeline = Some(timeline);
     }
 
     /// The stack of this process as one of all processes.

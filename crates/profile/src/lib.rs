@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! Capture ─▶ Fold (one per process) ─▶ Profile: merged stacks, usage by stack and thread, processes
-//!        └─▶ Service (running total) ─▶ the moment at which most was live
+//!        ├─▶ Service (running total) ─▶ the moment at which most was live
+//!        └─▶ compact ─▶ a capture with sums in place of what is long past
 //! ```
 //!
 //! Invariants: memory grows with distinct stacks and live blocks, not with events. A sampled number never
@@ -12,9 +13,11 @@
 //!
 //! Must never know: terminals, HTML, how events were collected.
 
+mod compaction;
 mod estimate;
 mod fold;
 mod following;
+mod former;
 mod live;
 mod part;
 mod process;
@@ -25,6 +28,7 @@ mod threads;
 mod timeline;
 mod window;
 
+pub use compaction::{CompactError, Compacted, compact};
 pub use estimate::{Estimate, Interval};
 pub use following::Following;
 pub use part::{Part, Usage};

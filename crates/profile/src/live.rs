@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::estimate::Estimate;
-
 /// Where a block came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Origin {
@@ -13,13 +11,24 @@ pub(crate) struct Origin {
     pub(crate) born: u16,
     /// Whether that was within the window.
     pub(crate) counts: bool,
+    /// Whether it stands for its like.
+    pub(crate) sampled: bool,
 }
 
-/// A block.
-#[derive(Clone, Copy, Debug)]
+/// A block, or what is left of a range. There may be millions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Block {
+    pub(crate) size: u64,
     pub(crate) origin: Origin,
-    pub(crate) estimate: Estimate,
+}
+
+/// What goes of a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Piece {
+    pub(crate) origin: Origin,
+    pub(crate) bytes: u64,
+    /// Ranges that are left of it: none, one, or two where it lay in the middle.
+    pub(crate) n_left: usize,
 }
 
 /// All blocks of one process.
@@ -42,13 +51,13 @@ impl Live {
     }
 
     /// A range is there; those parts of others that it replaces go to `gone`.
-    pub(crate) fn map(&mut self, addr: u64, size: u64, origin: Origin, gone: impl FnMut(Origin, u64)) {
+    pub(crate) fn map(&mut self, addr: u64, size: u64, origin: Origin, gone: impl FnMut(Piece)) {
         self.unmap(addr, size, gone);
         self.ranges.insert(addr, (size, origin));
     }
 
-    /// A range is gone: origin and bytes of each part that was known.
-    pub(crate) fn unmap(&mut self, addr: u64, size: u64, mut gone: impl FnMut(Origin, u64)) {
+    /// A range is gone: each part of it that was known.
+    pub(crate) fn unmap(&mut self, addr: u64, size: u64, mut gone: impl FnMut(Piece)) {
         let end = addr.saturating_add(size);
         let first = self.ranges.range(..addr).next_back().map(|(&start, _)| start);
         let touched: Vec<u64> = first.into_iter().chain(self.ranges.range(addr..end).map(|r| *r.0)).collect();
@@ -59,7 +68,8 @@ impl Live {
             if from >= to {
                 continue;
             }
-            gone(origin, to - from);
+            let n_left = usize::from(start < from) + usize::from(to < range_end);
+            gone(Piece { origin, bytes: to - from, n_left });
             self.ranges.remove(&start);
             if start < from {
                 self.ranges.insert(start, (from - start, origin));
@@ -70,10 +80,14 @@ impl Live {
         }
     }
 
-    /// All that is left: origin and how much.
-    pub(crate) fn left(&self) -> impl Iterator<Item = (Origin, Estimate)> {
-        let blocks = self.blocks.values().map(|block| (block.origin, block.estimate));
-        blocks.chain(self.ranges.values().map(|&(size, origin)| (origin, Estimate::exact(size))))
+    /// The blocks that are left, by address.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (u64, Block)> {
+        self.blocks.iter().map(|(&addr, &block)| (addr, block))
+    }
+
+    /// What is left of ranges, by address.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (u64, Block)> {
+        self.ranges.iter().map(|(&addr, &(size, origin))| (addr, Block { size, origin }))
     }
 }
 
@@ -83,14 +97,15 @@ mod tests {
 
     #[test]
     fn ranges_go_in_parts() {
-        let origin = |part| Origin { part, born: 0, counts: true };
+        let origin = |part| Origin { part, born: 0, counts: true, sampled: false };
         let mut live = Live::default();
-        live.map(0x1000, 0x4000, origin(1), |_, _| panic!("nothing was there"));
+        live.map(0x1000, 0x4000, origin(1), |_| panic!("nothing was there"));
         let mut gone = Vec::new();
-        live.unmap(0x2000, 0x1000, |origin, bytes| gone.push((origin.part, bytes)));
-        live.map(0x4000, 0x3000, origin(2), |origin, bytes| gone.push((origin.part, bytes)));
-        assert_eq!(live.left().map(|(_, amount)| amount.bytes).sum::<f64>(), 20480.0);
-        live.unmap(0, u64::MAX, |origin, bytes| gone.push((origin.part, bytes)));
-        assert_eq!(gone, [(1, 0x1000), (1, 0x1000), (1, 0x1000), (1, 0x1000), (2, 0x3000)]);
+        let mut note = |piece: Piece| gone.push((piece.origin.part, piece.bytes, piece.n_left));
+        live.unmap(0x2000, 0x1000, &mut note);
+        live.map(0x4000, 0x3000, origin(2), &mut note);
+        assert_eq!(live.ranges().map(|(_, range)| range.size).sum::<u64>(), 20480);
+        live.unmap(0, u64::MAX, &mut note);
+        assert_eq!(gone, [(1, 0x1000, 2), (1, 0x1000, 1), (1, 0x1000, 0), (1, 0x1000, 0), (2, 0x3000, 0)]);
     }
 }

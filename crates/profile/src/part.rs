@@ -56,11 +56,27 @@ impl Tally {
         }
     }
 
+    /// What came and went before only sums are known of.
+    pub(crate) fn summed(&mut self, allocated: &Estimate, live: &Estimate, peak: &Estimate, epoch: u64) {
+        self.allocated.add(allocated);
+        self.live.add(live);
+        self.held_at_peak.add(peak);
+        self.epoch = epoch;
+    }
+
     pub(crate) fn came(&mut self, amount: &Estimate, counts: bool) {
         self.held.add(amount);
         if counts {
             self.allocated.add(amount);
             self.live.add(amount);
+        }
+    }
+
+    /// A range has become two.
+    pub(crate) const fn split(&mut self, counts: bool) {
+        self.held.split();
+        if counts {
+            self.live.split();
         }
     }
 

@@ -31,6 +31,8 @@ pub struct ProcessProfile {
     pub generation: Generation,
     /// Its id while it lived.
     pub pid: u32,
+    /// Processes that this is: those that ended before only sums are known of are one for each program.
+    pub n_processes: u64,
     /// What it was forked from.
     pub parent: Option<Generation>,
     /// The program's name.
@@ -124,6 +126,7 @@ pub(crate) fn settle(
     ProcessProfile {
         generation,
         pid: fold.pid,
+        n_processes: fold.n_processes.max(1),
         parent: fold.parent,
         program: fold.program.clone(),
         sample_mean: fold.sample_mean,

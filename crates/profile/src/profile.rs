@@ -38,6 +38,8 @@ pub struct Profile {
     pub peak: Peak,
     /// First and last moment of the whole recording, CLOCK_MONOTONIC.
     pub span_ns: (u64, u64),
+    /// The moment before which only sums are known, where the capture was kept below a size.
+    pub summed_until_ns: Option<u64>,
     /// All processes together over time, when that was asked for.
     pub over_time: Option<OverTime>,
 }
@@ -68,8 +70,9 @@ impl Profile {
     /// # Errors
     /// When the file cannot be read any more.
     pub fn over_time<R: Read + Seek>(capture: Partial<Capture<R>>) -> Result<Partial<Self>, ReadError> {
-        let (first_ns, last_ns) = capture.value.index().span_ns();
-        let slices = Slices::between(first_ns, last_ns);
+        let index = capture.value.index();
+        let (first_ns, last_ns) = index.span_ns();
+        let slices = Slices::between(index.summed_until_ns().unwrap_or(first_ns), last_ns);
         Self::read(capture, Service::new(Window::default(), Some(slices)))
     }
 

@@ -43,6 +43,13 @@ impl Service {
         }
     }
 
+    /// What was live at most before only sums are known of.
+    pub(crate) fn summed(&mut self, peak: Peak) {
+        self.has_begun = true;
+        self.peak = peak;
+        self.epoch += 1;
+    }
+
     /// So many bytes are live in addition, or less.
     pub(crate) fn changed(&mut self, ns: u64, bytes: f64) {
         self.live = (self.live + bytes).max(0.0);

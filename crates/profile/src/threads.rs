@@ -43,6 +43,11 @@ impl Threads {
         idx
     }
 
+    /// The id of the thread with this number; 0 for those that are one.
+    pub(crate) fn tid(&self, idx: u16) -> u32 {
+        self.tids.get(usize::from(idx)).copied().unwrap_or_default()
+    }
+
     pub(crate) fn name(&mut self, tid: u32, name: &str) {
         if self.names.len() <= THREADS_MAX || self.idx_of.contains_key(&tid) {
             self.names.insert(tid, name.to_owned());

@@ -21,6 +21,7 @@ pub struct Writer<W> {
     out: W,
     frame: Vec<u8>,
     written_bytes: u64,
+    most_bytes: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -30,7 +31,8 @@ impl<W: Write> Writer<W> {
     /// Those of `out`.
     pub fn begin(mut out: W, wall_ns: u64, monotonic_ns: u64) -> io::Result<Self> {
         out.write_all(&MAGIC)?;
-        let mut writer = Self { out, frame: Vec::new(), written_bytes: MAGIC.len() as u64 };
+        let mut writer = Self::joining(out);
+        writer.written_bytes = MAGIC.len() as u64;
         let mut payload = [0; 16];
         payload[..8].copy_from_slice(&wall_ns.to_le_bytes());
         payload[8..].copy_from_slice(&monotonic_ns.to_le_bytes());
@@ -40,12 +42,13 @@ impl<W: Write> Writer<W> {
 
     /// Adds frames to a capture that somebody else has begun, and may be writing: `out` must append.
     pub const fn joining(out: W) -> Self {
-        Self { out, frame: Vec::new(), written_bytes: 0 }
+        Self { out, frame: Vec::new(), written_bytes: 0, most_bytes: u64::MAX }
     }
 
-    /// Goes on with a capture that has so many bytes: `out` must append.
-    pub const fn going_on(out: W, written_bytes: u64) -> Self {
-        Self { out, frame: Vec::new(), written_bytes }
+    /// The capture has so many bytes, and a frame that would make it larger than `most_bytes` is not written,
+    /// but an error.
+    pub const fn count_from(&mut self, written_bytes: u64, most_bytes: u64) {
+        (self.written_bytes, self.most_bytes) = (written_bytes, most_bytes);
     }
 
     /// Writes the records of one process that `encoder` holds, and clears it. They must not be more than
@@ -160,6 +163,9 @@ impl<W: Write> Writer<W> {
         self.frame.reserve(HEADER_BYTES + payload.len());
         self.frame.extend_from_slice(&header.encode());
         self.frame.extend_from_slice(payload);
+        if self.written_bytes + self.frame.len() as u64 > self.most_bytes {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it would become larger than it may"));
+        }
         self.out.write_all(&self.frame)?;
         self.written_bytes += self.frame.len() as u64;
         Ok(())

@@ -21,7 +21,7 @@ pub(crate) use self::lab::{
     LabArgs, LabCheckArgs, LabInitArgs, LabKeeperArgs, LabReportArgs, LabRunArgs, LabTuneArgs, LabVerb,
 };
 pub(crate) use self::moment::Range;
-pub(crate) use self::recording::{MarkArgs, RecordArgs, RecorderArgs};
+pub(crate) use self::recording::{FileArgs, MarkArgs, RecordArgs, RecorderArgs};
 pub(crate) use self::reports::{ExportArgs, FlamegraphArgs, Format, LiveArgs, StatsArgs, TableArgs};
 use crate::duration;
 
@@ -280,6 +280,9 @@ pub(crate) struct RunArgs {
         long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "print_env"
     )]
     pub(crate) record: Option<Option<PathBuf>>,
+
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
 
     /// Check everything, print what would be set, and start nothing
     #[arg(long, visible_alias = "dry-run")]

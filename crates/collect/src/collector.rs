@@ -112,7 +112,7 @@ pub struct Collector<W> {
     options: Options,
     sources: Vec<Source>,
     native: Option<Native>,
-    writer: Writer<W>,
+    pub(crate) writer: Writer<W>,
     summary: Summary,
     /// The process whose ending will be told, and that ending.
     awaited: Awaited,
@@ -188,6 +188,18 @@ impl<W: Write> Collector<W> {
         }
         self.closed_bytes += former.written_bytes() + slackwater_capture::HEADER_BYTES as u64;
         former.end(now_ns).map(drop).map_err(CollectError::Write)
+    }
+
+    /// Makes no capture larger than this: what does not fit ends the recording.
+    #[must_use]
+    pub fn at_most(mut self, most_bytes: u64) -> Self {
+        self.writer.count_from(self.writer.written_bytes(), most_bytes);
+        self
+    }
+
+    /// Where the capture is written.
+    pub const fn out(&self) -> &W {
+        self.writer.out()
     }
 
     /// Begins a capture of a command.

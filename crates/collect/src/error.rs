@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use slackwater_base::Bytes;
+
 /// Why recording cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,6 +18,14 @@ pub enum CollectError {
     /// The capture cannot be written: the disk is full, for example.
     #[error("cannot write the capture")]
     Write(#[source] io::Error),
+    /// What cannot be left out of the capture is too much.
+    #[error("what the capture must keep takes {needed} of {most}")]
+    Full {
+        /// What it takes.
+        needed: Bytes,
+        /// What it may take.
+        most: Bytes,
+    },
     /// The sizes that were asked for make no session.
     #[error("cannot lay out the shared memory: the number of slots must be a power of two")]
     Layout,
@@ -29,6 +39,9 @@ impl CollectError {
             Self::Native(_) => "raise the limit on threads, or leave out --native",
             Self::Write(_) => {
                 "what was written before can be read; the recorded processes were not disturbed"
+            }
+            Self::Full { .. } => {
+                "give it a larger --max-size: code, and blocks that are not freed yet, are kept one by one"
             }
             Self::Layout => "this is a bug of slackwater",
         }

@@ -20,6 +20,7 @@ mod namespace;
 mod native;
 mod outside;
 mod pending;
+mod replace;
 mod source;
 mod sys;
 mod under_way;

@@ -4,10 +4,12 @@
 //! recording is under way exactly as long as the lock is held, whatever became of everybody.
 //!
 //! Invariant: a mark is one frame, appended in one write, to a file that the recorder appends to as well;
-//! so neither disturbs the other, and no recorder has to listen.
+//! so neither disturbs the other, and no recorder has to listen. Where another file takes the place of the
+//! capture meanwhile, the mark goes into that one, too: readers take two of the same moment for one.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -23,6 +25,9 @@ const SHARED_MEMORY: &str = "/memfd:slackwater";
 
 /// What a recorder calls itself.
 const RECORDER: &str = "slackwater";
+
+/// A capture that is replaced again while it is marked is marked so often.
+const FILES_MAX: usize = 8;
 
 /// Most descriptors of a process that are looked at.
 const DESCRIPTORS_MAX: usize = 4096;
@@ -110,6 +115,25 @@ fn is_capture(file: &mut File) -> bool {
 /// # Errors
 /// When the file is no capture, nobody records into it any more, or it cannot be written.
 pub fn mark(capture: &Path, name: &str) -> Result<(), MarkError> {
+    let now_ns = sys::monotonic_ns();
+    for _ in 0..FILES_MAX {
+        let marked = mark_file(capture, name, now_ns)?;
+        if is_at(&marked, capture) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this file is the one that the name leads to, or none is.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), path.metadata()) {
+        (Ok(file), Ok(named)) => (file.dev(), file.ino()) == (named.dev(), named.ino()),
+        _ => true,
+    }
+}
+
+fn mark_file(capture: &Path, name: &str, now_ns: u64) -> Result<File, MarkError> {
     let path = || capture.to_path_buf();
     let open = |source| MarkError::Open { path: path(), source };
     let mut file = File::options().read(true).append(true).open(capture).map_err(open)?;
@@ -119,11 +143,11 @@ pub fn mark(capture: &Path, name: &str) -> Result<(), MarkError> {
     if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) != Err(rustix::io::Errno::WOULDBLOCK) {
         return Err(MarkError::Ended { path: path() });
     }
-    let now_ns = sys::monotonic_ns();
     let mut encoder = Encoder::default();
     encoder.put(&Record::At(now_ns));
     encoder.put(&Record::Mark(name.into()));
     Writer::joining(&file)
         .records(Generation::RECORDING, now_ns, now_ns, &mut encoder)
-        .map_err(|source| MarkError::Write { path: path(), source })
+        .map_err(|source| MarkError::Write { path: path(), source })?;
+    Ok(file)
 }

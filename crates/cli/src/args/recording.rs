@@ -7,7 +7,36 @@ use std::time::Duration;
 use clap::Args;
 use slackwater_base::Bytes;
 
-use crate::verbs::record::Full;
+use crate::verbs::record::{Full, max_size};
+
+/// The files of a recording.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FileArgs {
+    /// Go on in another file at this size (100M) or age (1h)
+    #[arg(long, value_name = "SIZE|DURATION", value_parser = Full::parse)]
+    pub(crate) rotate: Option<Full>,
+
+    /// With --rotate: delete all but the newest COUNT files
+    #[arg(long, value_name = "COUNT", requires = "rotate", value_parser = keep)]
+    pub(crate) keep: Option<usize>,
+
+    /// Never let the file become larger (64M): of what is long past only sums by stack are kept
+    #[arg(long, value_name = "SIZE", conflicts_with = "rotate", value_parser = max_size)]
+    pub(crate) max_size: Option<Bytes>,
+}
+
+impl FileArgs {
+    /// The same words again, for another process.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let rotate = self.rotate.map(|full| match full {
+            Full::Bytes(size) => format!("--rotate={}", size.0),
+            Full::After(after) => format!("--rotate={}ms", after.as_millis()),
+        });
+        let keep = self.keep.map(|count| format!("--keep={count}"));
+        let max_size = self.max_size.map(|size| format!("--max-size={}", size.0));
+        [rotate, keep, max_size].into_iter().flatten().collect()
+    }
+}
 
 /// Arguments of `record`.
 #[derive(Args, Debug)]
@@ -43,13 +72,8 @@ pub(crate) struct RecordArgs {
     #[arg(long)]
     pub(crate) python_allocators: bool,
 
-    /// Go on in another file at this size (100M) or age (1h)
-    #[arg(long, value_name = "SIZE|DURATION", value_parser = Full::parse)]
-    pub(crate) rotate: Option<Full>,
-
-    /// With --rotate: delete all but the newest COUNT files
-    #[arg(long, value_name = "COUNT", requires = "rotate", value_parser = keep)]
-    pub(crate) keep: Option<usize>,
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
 
     /// Draw the same samples each time
     #[arg(long, value_name = "NUMBER", hide = true, default_value_t = 0)]
@@ -105,4 +129,7 @@ pub(crate) struct RecorderArgs {
     /// What the capture is called
     #[arg(long)]
     pub(crate) capture: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
 }

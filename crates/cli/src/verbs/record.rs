@@ -2,20 +2,21 @@
 
 mod arrivals;
 mod attach;
+mod capped;
+mod files;
 mod numbered;
 mod opening;
 mod rotation;
 mod supervise;
 
+pub(crate) use self::capped::parse as max_size;
+pub(super) use self::files::Files;
 pub(super) use self::numbered::{free, numbered};
 pub(crate) use self::rotation::Full;
 pub(super) use self::supervise::Pace;
 
 use std::env::var_os;
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command as Child;
 
@@ -24,7 +25,7 @@ use slackwater_capture::transport::Mode;
 use slackwater_collect::{Collector, Options, Stacks, Summary};
 use slackwater_report::visible;
 
-use self::rotation::Rotation;
+use super::output;
 use super::run::command::Command;
 use crate::args::RecordArgs;
 use crate::env;
@@ -59,11 +60,16 @@ can be read. Contents of memory, arguments and environment are never recorded; n
 and threads are. The capture is readable for its owner only.\n\n\
 `--rotate` goes on in another file when one has its size or age (FILE, FILE.2, ...); each can be read alone, \
 and `--keep 10` deletes all but the newest ten, so that a recording may run for weeks. A block that is \
-given back later than in the file where it was allocated counts as live in that one.\n\n\
+given back later than in the file where it was allocated counts as live in that one. `--max-size` keeps \
+one file instead, for as long as you like: when it has half of the size, it is written anew with sums in \
+place of its older records. Totals by line and stack, leaks and the high-water mark stay what they were; \
+which part came when is known of the later records only, and processes that ended long ago are one for \
+each program. Meanwhile there are two files for a moment; a recorder that is killed leaves one.\n\n\
 Examples:\n  \
   slackwater record --name gunicorn --duration 60s\n  \
   slackwater record -- gunicorn app:app --workers 4\n  \
   slackwater record --rotate 1h --keep 24 -- gunicorn app:app\n  \
+  slackwater record --max-size 64M --name gunicorn\n  \
   slackwater record --exact -o run.slackwater -- python job.py\n  \
   slackwater mark 'deployed 1.4'                    while it records\n  \
   slackwater table --leaks run.slackwater";
@@ -83,12 +89,10 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     let command = Command::find(name, var_os("PATH").as_deref())?;
     let agent = agent()?;
     let output = args.output.clone().unwrap_or_else(|| named_after(&command.file));
-    let file = create(&output, args.force)?;
-    let mut collector = Collector::begin(&options, file).map_err(|error| refused(&error))?;
-    let mut rotation = args.rotate.map(|full| Rotation::new(full, args.keep, &output, args.force));
-    if rotation.is_some() {
-        collector = collector.rotating();
-    }
+    let file = output::capture(&output, args.force)?;
+    let collector = Collector::begin(&options, file).map_err(|error| refused(&error))?;
+    let mut files = Files::new(&args.files, &output, args.force);
+    let collector = files.prepare(collector);
     let mut child = Child::new(&command.file);
     if command.is_shell_text {
         child = Child::new("/bin/sh");
@@ -101,12 +105,9 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
         child.env("PYTHONMALLOC", "malloc");
     }
     let (code, ended) =
-        supervise::until_the_end(child, collector, &options, |collector| match &mut rotation {
-            Some(rotation) => rotation.step(collector, printer),
-            None => Ok(()),
-        })?;
+        supervise::until_the_end(child, collector, &options, |collector| files.step(collector, printer))?;
     match ended {
-        Ok(summary) => say(&summary, rotation.as_ref().map_or(&*output, Rotation::newest), printer),
+        Ok(summary) => say(&summary, files.newest(), printer),
         Err(error) => {
             printer.warn(&format!("recording ended early: {error}; {}", error.hint()));
         }
@@ -158,36 +159,6 @@ pub(super) fn named_after(program: &Path) -> PathBuf {
     let mut name = program.file_name().unwrap_or_default().to_owned();
     name.push(".slackwater");
     PathBuf::from(name)
-}
-
-/// The capture, empty and ours: nobody else records into it.
-pub(super) fn create(path: &Path, overwrite: bool) -> Result<File, Failure> {
-    let mut options = OpenOptions::new();
-    // Marks are appended to it by others.
-    options.append(true).mode(0o600);
-    if overwrite {
-        options.create(true);
-    } else {
-        options.create_new(true);
-    }
-    let failed = |error: io::Error| {
-        let failure = match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                return Failure::new(Exit::Usage, format!("{} is there already", path.display()))
-                    .hint("name another file with --output, or overwrite it with --force");
-            }
-            io::ErrorKind::PermissionDenied => Exit::Denied,
-            _ => Exit::Usage,
-        };
-        Failure::new(failure, format!("cannot create {}", path.display())).caused_by(&error)
-    };
-    let file = options.open(path).map_err(failed)?;
-    if !slackwater_collect::claim(&file) {
-        return Err(Failure::new(Exit::Usage, format!("{} is being recorded into", path.display()))
-            .hint("name another file with --output"));
-    }
-    file.set_len(0).map_err(failed)?;
-    Ok(file)
 }
 
 fn processes(n: usize) -> String {

@@ -16,7 +16,7 @@ use slackwater_capture::transport::Mode;
 use slackwater_collect::{CollectError, Collector, Options, Stacks};
 use slackwater_procfs::{Process, Root, State};
 
-use super::record::{self, Pace};
+use super::record::{self, Files, Pace};
 use crate::args::RecorderArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
@@ -48,15 +48,20 @@ pub(crate) fn run(args: &RecorderArgs, printer: &Printer) -> Result<Exit, Failur
         .map_err(|error| Failure::new(Exit::Target, "the service is gone").caused_by(&error))?;
     let capture =
         std::io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(|error| failed(&error))?;
+    // What is not written any more is not kept open.
+    let nothing = File::options().read(true).write(true).open("/dev/null").map_err(|error| failed(&error))?;
+    rustix::stdio::dup2_stdin(&nothing).map_err(|error| failed(&error.into()))?;
     let options = Options { mode: Mode::Sampled, sample_mean: SAMPLE_MEAN, seed: 0, stacks: Stacks::Python };
     let collector = Collector::begin(&options, capture).map_err(|error| record::refused(&error))?;
+    let mut files = Files::new(&args.files, &args.capture, false);
+    let collector = files.prepare(collector);
     printer.data(&format!("{}\n", collector.path().display()))?;
-    let nothing = File::options().write(true).open("/dev/null").map_err(|error| failed(&error))?;
     rustix::stdio::dup2_stdout(&nothing).map_err(|error| failed(&error.into()))?;
     // No folder is kept busy.
     let _ = std::env::set_current_dir("/");
-    match until_the_end(collector, &service, &stop, &options) {
-        Ok(summary) => record::say(&summary, &args.capture, printer),
+    let step = |collector: &mut Collector<File>| files.step(collector, printer);
+    match until_the_end(collector, &service, &stop, &options, step) {
+        Ok(summary) => record::say(&summary, files.newest(), printer),
         Err(error) => printer.warn(&format!("recording ended early: {error}; {}", error.hint())),
     }
     Ok(Exit::Done)
@@ -78,9 +83,11 @@ fn until_the_end(
     service: &Process,
     stop: &AtomicBool,
     options: &Options,
+    mut between_turns: impl FnMut(&mut Collector<File>) -> Result<(), CollectError>,
 ) -> Result<slackwater_collect::Summary, CollectError> {
     let mut pace = Pace::of(options);
     while !stop.load(Ordering::Relaxed) {
+        between_turns(&mut collector)?;
         let turn = collector.turn()?;
         if turn.n_processes == 0 && has_ended(service) {
             break;

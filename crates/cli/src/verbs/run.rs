@@ -47,7 +47,8 @@ empty. `--pymalloc keep` leaves pymalloc; `--pymalloc off` (PYTHONMALLOC=malloc)
 allocator like all others, as jemalloc gets it by default.\n\n\
 `--record` also records who allocates, as `slackwater record` does: samples, one every 512 KiB on average, \
 into COMMAND.slackwater, or with a number where that is there already. The recorder is a process of its own \
-beside the service; it ends with it, and when it is killed the service goes on. Objects of up to 512 bytes \
+beside the service; it ends with it, and when it is killed the service goes on. `--rotate`, `--keep` and \
+`--max-size` bound what it writes, as with `record`. Objects of up to 512 bytes \
 go to malloc meanwhile (PYTHONMALLOC=malloc), so that they are seen; with `--pymalloc keep`, or another \
 PYTHONMALLOC, they are as you say, and not recorded.\n\n\
 Exit codes before the command has started: 2 for a bad option, setting or library, or no such command; 3 \
@@ -70,6 +71,10 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Result<Exit, Failure> {
     if args.set.iter().any(|one| one == "help") {
         printer.data(&list(allocator.unwrap_or(Allocator::Slackwater)))?;
         return Ok(Exit::Done);
+    }
+    if args.record.is_none() && !args.files.words().is_empty() {
+        return Err(Failure::new(Exit::Usage, "--rotate, --keep and --max-size are about a recording")
+            .hint("add --record"));
     }
     let assignments = assignments(args, allocator)?;
     let command = match args.command.first() {
@@ -108,7 +113,7 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Result<Exit, Failure> {
     match &command {
         Some(command) if !args.print_env => {
             if let Some(file) = &args.record {
-                let recording = Recording::begin(file.as_deref(), command, printer)?;
+                let recording = Recording::begin(file.as_deref(), &args.files, command, printer)?;
                 recording.join(&mut changes.variables);
                 if shows_objects {
                     printer.note("slackwater: small objects go to malloc while it is recorded");

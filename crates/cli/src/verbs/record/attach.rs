@@ -17,13 +17,13 @@ use slackwater_diagnose::Service;
 use slackwater_procfs::Root;
 
 use super::arrivals::{self, Arrival, Attacher, News};
+use super::files::Files;
 use super::opening::Opening;
-use super::rotation::Rotation;
 use super::supervise::Pace;
 use crate::args::RecordArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
-use crate::verbs::look;
+use crate::verbs::{look, output};
 
 /// Records the services that the arguments name.
 pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Result<Exit, Failure> {
@@ -37,19 +37,17 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
     let interrupted = crate::verbs::interruptible()?;
     let name = services.first().map_or("service", |service| service.name.as_str());
     let output = args.output.clone().unwrap_or_else(|| super::named_after(Path::new(name)));
-    let file = super::create(&output, args.force)?;
-    let mut collector = Collector::new(options, file).map_err(|error| super::refused(&error))?;
-    let rotation = args.rotate.map(|full| Rotation::new(full, args.keep, &output, args.force));
-    if rotation.is_some() {
-        collector = collector.rotating();
-    }
+    let file = output::capture(&output, args.force)?;
+    let collector = Collector::new(options, file).map_err(|error| super::refused(&error))?;
+    let files = Files::new(&args.files, &output, args.force);
+    let collector = files.prepare(collector);
     let settings = collector.settings();
     let attacher = Attacher { root: &root, agent: &agent, settings: &settings, target: &args.target };
     let n_first = services.iter().map(|service| attacher.meant(service).count()).sum();
 
     let done = AtomicBool::new(false);
     let (sender, receiver) = channel();
-    let mut recording = Recording::new(collector, rotation, options, n_first, printer);
+    let mut recording = Recording::new(collector, files, options, n_first, printer);
     std::thread::scope(|scope| {
         scope.spawn(|| attacher.run(&services, &sender, &done));
         let deadline = args.duration.map(|duration| Instant::now() + duration);
@@ -79,7 +77,7 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
         ));
     }
     let exit = recording.exit;
-    let newest = recording.rotation.as_ref().map_or(&*output, Rotation::newest).to_path_buf();
+    let newest = recording.files.newest().to_path_buf();
     match recording.end() {
         Ok(summary) => super::say(&summary, &newest, printer),
         Err(error) => printer.warn(&format!("recording ended early: {error}; {}", error.hint())),
@@ -113,7 +111,7 @@ fn refused(error: &AttachError) -> Failure {
 /// A recording under way.
 struct Recording<'a> {
     collector: Collector<File>,
-    rotation: Option<Rotation>,
+    files: Files,
     pace: Pace,
     printer: &'a Printer,
     began: Instant,
@@ -131,14 +129,14 @@ struct Recording<'a> {
 impl<'a> Recording<'a> {
     fn new(
         collector: Collector<File>,
-        rotation: Option<Rotation>,
+        files: Files,
         options: &Options,
         n_awaited: usize,
         printer: &'a Printer,
     ) -> Self {
         Self {
             collector,
-            rotation,
+            files,
             pace: Pace::of(options),
             printer,
             began: Instant::now(),
@@ -171,9 +169,7 @@ impl<'a> Recording<'a> {
     }
 
     fn turn(&mut self) -> Result<Turn, CollectError> {
-        if let Some(rotation) = &mut self.rotation {
-            rotation.step(&mut self.collector, self.printer)?;
-        }
+        self.files.step(&mut self.collector, self.printer)?;
         self.collector.turn()
     }
 

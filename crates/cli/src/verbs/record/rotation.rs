@@ -13,6 +13,7 @@ use slackwater_collect::{CollectError, Collector};
 use super::numbered::{free, numbered};
 use crate::duration;
 use crate::printer::Printer;
+use crate::verbs::output;
 
 /// When a capture is full.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +79,7 @@ impl Rotation {
             self.number = free(&self.first, self.number);
         }
         let next = numbered(&self.first, self.number);
-        match super::create(&next, self.overwrite) {
+        match output::capture(&next, self.overwrite) {
             Ok(file) => collector.rotate(file)?,
             Err(failure) => {
                 printer.warn(&format!("{}; the recording goes on in the file before", failure.error));

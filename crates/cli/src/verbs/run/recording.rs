@@ -21,7 +21,8 @@ use slackwater_report::visible;
 use super::command::Command;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
-use crate::verbs::{record, recorder};
+use crate::args::FileArgs;
+use crate::verbs::{output, record, recorder};
 
 const LD_PRELOAD: &str = "LD_PRELOAD";
 
@@ -33,7 +34,12 @@ pub(super) struct Recording {
 
 impl Recording {
     /// Begins one, into `file` or a name made of the command's.
-    pub(super) fn begin(file: Option<&Path>, command: &Command, printer: &Printer) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        file: Option<&Path>,
+        files: &FileArgs,
+        command: &Command,
+        printer: &Printer,
+    ) -> Result<Self, Failure> {
         let agent = record::agent()?;
         let (capture, path) =
             create(&file.map_or_else(|| record::named_after(&command.file), PathBuf::from))?;
@@ -43,6 +49,7 @@ impl Recording {
         let own = std::process::id().to_string();
         let mut starter = Child::new(program);
         starter.args([recorder::VERB, "--detach", "--service", &own, "--capture"]).arg(&path);
+        starter.args(files.words());
         if printer.is_quiet() {
             starter.arg("--quiet");
         }
@@ -83,5 +90,5 @@ impl Recording {
 /// fail because it has been recorded before.
 fn create(path: &Path) -> Result<(std::fs::File, PathBuf), Failure> {
     let free = record::numbered(path, record::free(path, 1));
-    Ok((record::create(&free, false)?, std::path::absolute(&free).unwrap_or(free)))
+    Ok((output::capture(&free, false)?, std::path::absolute(&free).unwrap_or(free)))
 }

@@ -157,6 +157,7 @@ mod tests {
 
     use super::*;
     use crate::codec::Encoder;
+    use crate::frame::FrameKind;
     use crate::writer::Writer;
 
     /// Two processes, each with two frames, whose times interleave; each record tells its time.

@@ -35,7 +35,7 @@ fn recorded(seed: u64, sample_mean: u64) -> Vec<u8> {
     let mut live: Vec<Vec<u64>> = vec![Vec::new(); n_processes];
     for half in 0..240 {
         let begin_ns = half * SECOND_NS / 2 + 1;
-        for number in 0..n_processes {
+        for (number, live) in live.iter_mut().enumerate() {
             let (born, ends) = (number as u64 * 5, number as u64 * 5 + 9);
             let is_server = number < 2;
             if half < born || (!is_server && half > ends) {
@@ -50,7 +50,7 @@ fn recorded(seed: u64, sample_mean: u64) -> Vec<u8> {
             for _ in 0..random.below(60) {
                 now_ns += random.below(SECOND_NS / 200);
                 encoder.put(&Record::At(now_ns));
-                encoder.put(&event(&mut random, &mut live[number], sample_mean));
+                encoder.put(&event(&mut random, live, sample_mean));
             }
             encoder.put(&Record::Resident(random.below(1 << 30)));
             if half % 50 == 3 {

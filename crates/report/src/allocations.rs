@@ -14,4 +14,4 @@ pub use json::{by_stack_json, statistics_json};
 pub use rows::{Grouping, Measure, Row, rows};
 pub(crate) use table::place;
 pub use table::{Question, by_stack, statistics};
-pub(crate) use words::{NO_PYTHON, amount, between, bytes_of, extent, line};
+pub(crate) use words::{NO_PYTHON, amount, between, bytes_of, extent, line, who};

@@ -6,7 +6,7 @@
 use slackwater_base::Bytes;
 use slackwater_profile::{ProcessProfile, Profile};
 
-use crate::allocations::{Grouping, Measure, amount, bytes_of, place, rows};
+use crate::allocations::{Grouping, Measure, amount, bytes_of, place, rows, who};
 use crate::columns::{shown_width, table};
 use crate::{Style, visible};
 
@@ -108,7 +108,7 @@ fn processes(profile: &Profile, style: Style) -> Vec<String> {
         .take(PROCESSES)
         .map(|process| {
             vec![
-                process.pid.to_string(),
+                who(process),
                 visible(&process.program).into_owned(),
                 bytes_of(process.live_bytes),
                 Bytes(process.resident_bytes).to_string(),
@@ -138,7 +138,7 @@ fn stacks(profile: &Profile, view: &View, room: usize, style: Style) -> Vec<Stri
             let share = if of_total > 0.0 { 100.0 * estimate.bytes / of_total } else { 0.0 };
             let process = row.process.and_then(|place| profile.processes.get(place));
             vec![
-                process.map_or_else(String::new, |process| process.pid.to_string()),
+                process.map_or_else(String::new, who),
                 amount(estimate),
                 format!("{share:.1} %"),
                 place(profile, row, false),

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use slackwater_base::Partial;
-use slackwater_capture::{Capture, ReadError};
-use slackwater_profile::Profile;
+use slackwater_capture::{Capture, Index, ReadError};
+use slackwater_profile::{Profile, Window};
 
 use crate::args::Range;
 use crate::exit::{Exit, Failure};
@@ -13,7 +13,23 @@ use crate::exit::{Exit, Failure};
 pub(super) fn profile(path: &Path, range: &Range) -> Result<Partial<Profile>, Failure> {
     let opened = open(path)?;
     let window = range.window(opened.value.index().span_ns());
+    still_known(opened.value.index(), window)?;
     Profile::of(opened, window).map_err(|error| refused(&error))
+}
+
+/// Refuses to look into a time of which only sums are kept.
+fn still_known(index: &Index, window: Window) -> Result<(), Failure> {
+    let Some(until_ns) = index.summed_until_ns() else { return Ok(()) };
+    let first_ns = index.span_ns().0;
+    let is_within = (first_ns + 1..=until_ns).contains(&window.from_ns) || window.to_ns < until_ns;
+    if !is_within {
+        return Ok(());
+    }
+    let summed_s = until_ns.saturating_sub(first_ns).div_ceil(1_000_000_000);
+    let text = format!("of the first {summed_s} s only sums are kept: what came when is not known");
+    Err(Failure::new(Exit::Usage, text).hint(format!(
+        "recorded with --max-size: leave out --from and --until, or name moments from {summed_s}s on"
+    )))
 }
 
 /// Opens a capture.

@@ -143,8 +143,10 @@ fn replaceable(path: &Path) -> Result<Option<File>, Failure> {
         return Err(Failure::new(Exit::Usage, format!("{} is no file", path.display()))
             .hint("name a file with --output"));
     }
-    let opened =
-        OpenOptions::new().read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32).open(path);
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+        .open(path);
     Ok(opened.ok())
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use slackwater_base::{Bytes, Gap};
 use slackwater_profile::Profile;
 
+use super::words::summed;
 use crate::visible;
 
 /// A sentence for each: processes without stacks, and what is missing from the capture.
@@ -25,7 +26,7 @@ pub(crate) fn doubts(profile: &Profile, gaps: &[Gap]) -> Vec<String> {
     });
     let missing =
         gaps.iter().map(|gap| format!("missing: {}: {}", visible(&gap.subject), visible(&gap.cause)));
-    without.chain(missing).collect()
+    summed(profile).into_iter().chain(without).chain(missing).collect()
 }
 
 /// What each process held when its recording began, of which no stack is known.

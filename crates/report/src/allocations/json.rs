@@ -25,6 +25,7 @@ pub fn by_stack_json(profile: &Profile, gaps: &[Gap], question: &Question) -> Va
         "allocated": estimate(&total.allocated),
         "live": estimate(&total.live),
         "peak": estimate(&total.peak),
+        "summed_until_ns": profile.summed_until_ns,
         "n_stacks": all.len(),
         "stacks": all.iter().take(limit).map(|one| row(profile, one)).collect::<Vec<_>>(),
         "gaps": gaps_json(gaps),
@@ -44,6 +45,7 @@ pub fn statistics_json(profile: &Profile, gaps: &[Gap]) -> Value {
         "peak_at_ns": profile.peak.at_ns,
         "first_ns": profile.span_ns.0,
         "last_ns": profile.span_ns.1,
+        "summed_until_ns": profile.summed_until_ns,
         "n_stacks": profile.stacks.len(),
         "processes": profile.processes.iter().map(process).collect::<Vec<_>>(),
         "marks": profile.marks.iter().map(|mark| json!({ "ns": mark.ns, "name": mark.name })).collect::<Vec<_>>(),
@@ -92,6 +94,7 @@ fn process(process: &ProcessProfile) -> Value {
     json!({
         "generation": process.generation.0,
         "pid": process.pid,
+        "n_processes": process.n_processes,
         "parent_generation": process.parent.map(|parent| parent.0),
         "program": process.program,
         "sample_mean_bytes": if process.sample_mean == 0 { None } else { Some(process.sample_mean) },

@@ -6,7 +6,7 @@ use slackwater_profile::{Frame, ProcessProfile, Profile};
 
 use super::doubts::{before, doubts};
 use super::rows::{Grouping, Measure, Row, rows};
-use super::words::{NO_PYTHON, amount, between, bytes_of, ending, extent, line};
+use super::words::{NO_PYTHON, amount, between, bytes_of, ending, extent, line, who};
 use crate::columns::table as columns;
 use crate::{Style, visible, wrapped};
 
@@ -79,7 +79,7 @@ pub fn statistics(profile: &Profile, gaps: &[Gap], style: Style) -> String {
     for process in heard {
         let total = process.total();
         lines.push(vec![
-            process.pid.to_string(),
+            who(process),
             visible(&process.program).into_owned(),
             process.n_events.to_string(),
             amount(&total.allocated),
@@ -142,7 +142,7 @@ fn cells(profile: &Profile, row: &Row, question: &Question, total: f64) -> Vec<S
         place(profile, row, question.grouping.whole_stacks),
     ];
     if let Some(process) = row.process.and_then(|place| profile.processes.get(place)) {
-        cells.insert(0, process.pid.to_string());
+        cells.insert(0, who(process));
     }
     cells
 }

@@ -45,13 +45,33 @@ pub(crate) fn line(frame: &Frame) -> String {
 /// How many processes, how long, and how closely they were recorded.
 pub(crate) fn extent(profile: &Profile) -> String {
     let seconds = profile.span_ns.1.saturating_sub(profile.span_ns.0) as f64 / 1e9;
-    let n = profile.processes.len();
+    let n: u64 = profile.processes.iter().map(|process| process.n_processes).sum();
     let processes = if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
     let how = match profile.processes.iter().map(|one| one.sample_mean).max() {
         Some(mean) if mean > 0 => format!("sampled every {} on average", Bytes(mean)),
         _ => "every event".to_owned(),
     };
     format!("{processes}, {seconds:.1} s, {how}")
+}
+
+/// The pid; of processes that are one, how many.
+pub(crate) fn who(process: &ProcessProfile) -> String {
+    match process.n_processes {
+        1 => process.pid.to_string(),
+        n => format!("{n} ended"),
+    }
+}
+
+/// Up to when only sums are known.
+pub(crate) fn summed(profile: &Profile) -> Option<String> {
+    let until_ns = profile.summed_until_ns?;
+    let seconds = |from_ns: u64, to_ns: u64| to_ns.saturating_sub(from_ns) as f64 / 1e9;
+    Some(format!(
+        "of the first {:.1} s only sums are kept (--max-size): totals are whole, and what came when is known of \
+         the last {:.1} s",
+        seconds(profile.span_ns.0, until_ns),
+        seconds(until_ns, profile.span_ns.1),
+    ))
 }
 
 /// How a process ended.

@@ -12,7 +12,7 @@ use slackwater_profile::{
 };
 
 use super::columns::{Amounts, HandedOut, Survived};
-use crate::allocations::NO_PYTHON;
+use crate::allocations::{NO_PYTHON, who};
 use crate::visible;
 
 /// Most stacks of threads of processes that a page has.
@@ -94,8 +94,9 @@ impl Data {
         let mut shown = Shown::new(profile);
         let shift = shift(profile);
         let least = least_shown(profile);
-        let from_start = |ns: u64| ns.saturating_sub(profile.span_ns.0) as f64 / 1e9;
         let over_time = profile.over_time.as_ref();
+        let span_ns = span_ns(profile);
+        let from_start = |ns: u64| ns.saturating_sub(span_ns.0) as f64 / 1e9;
         let width_ns = over_time.map_or(1, |over_time| over_time.slices.width_ns) << shift;
         let most = over_time.map(|over_time| over_time.live_most.as_slice()).unwrap_or_default();
         Self {
@@ -107,7 +108,7 @@ impl Data {
                 .collect(),
             n_slices: N_SLICES >> shift,
             slice_s: width_ns as f64 / 1e9,
-            live_most: held(most, profile.span_ns, profile.span_ns, width_ns, shift),
+            live_most: held(most, span_ns, span_ns, width_ns, shift),
             peak_s: from_start(profile.peak.at_ns),
             marks: profile
                 .marks
@@ -131,7 +132,7 @@ impl Process {
             cells.iter().map(|cell| Cell { part: part(cell), ..*cell }).collect()
         };
         let by = shift.saturating_sub(timeline.shift);
-        let span = shown.profile.span_ns;
+        let span = span_ns(shown.profile);
         let slice = |ns: u64| (ns.saturating_sub(span.0) / width_ns) as usize;
         let is_gone = process.ending.is_some_and(|ending| ending != Ending::Outlived);
         let resident: Vec<f64> = timeline.resident_most.iter().map(|&bytes| bytes as f64).collect();
@@ -151,6 +152,13 @@ impl Process {
             resident_most: held(&resident, process.span_ns, span, width_ns, shift),
         }
     }
+}
+
+/// First and last moment of the slices: what only sums are known of is all in the first.
+fn span_ns(profile: &Profile) -> (u64, u64) {
+    let first_ns =
+        profile.over_time.as_ref().map_or(profile.span_ns.0, |over_time| over_time.slices.first_ns);
+    (first_ns, profile.span_ns.1)
 }
 
 /// Values of the longer slices: the most of each, 0 outside of the life of whom they are of. Where nothing
@@ -323,7 +331,7 @@ fn shift(profile: &Profile) -> u32 {
 }
 
 fn label(process: &ProcessProfile) -> String {
-    format!("{} {}", visible(&process.program), process.pid)
+    format!("{} {}", visible(&process.program), who(process))
 }
 
 fn thread(thread: &Thread) -> String {

@@ -19,9 +19,9 @@ use std::process::{Command as Child, Stdio};
 use slackwater_report::visible;
 
 use super::command::Command;
+use crate::args::FileArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
-use crate::args::FileArgs;
 use crate::verbs::{output, record, recorder};
 
 const LD_PRELOAD: &str = "LD_PRELOAD";

@@ -47,6 +47,7 @@ mod process;
 mod python;
 mod real;
 mod recorder;
+mod room;
 mod sampler;
 mod stacks;
 mod start;

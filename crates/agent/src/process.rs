@@ -26,8 +26,8 @@ use crate::live::{self, Live};
 use crate::native::{self, Cache};
 use crate::pieces::{self, Pieces};
 use crate::python::Python;
+use crate::room::{self, Room};
 use crate::table::{ENTRY_WORDS, Table};
-use crate::thread::{self, Room};
 use crate::{recorder, sys};
 
 pub(crate) const UNARMED: u64 = 0;
@@ -61,10 +61,10 @@ const STACK_TABLE: usize = LOCATION_TABLE + LOCATIONS * ENTRY_WORDS;
 const PIECES: usize = STACK_TABLE + STACKS * ENTRY_WORDS;
 const ROOMS: usize = PIECES + pieces::WORDS;
 
-const NATIVE_ROOMS: usize = ROOMS + thread::ROOMS * thread::ROOM_WORDS;
+const NATIVE_ROOMS: usize = ROOMS + room::ROOMS * room::ROOM_WORDS;
 
 /// Words of the mapping. Nearly all are never touched.
-pub(crate) const WORDS: usize = NATIVE_ROOMS + thread::ROOMS * native::ROOM_WORDS;
+pub(crate) const WORDS: usize = NATIVE_ROOMS + room::ROOMS * native::ROOM_WORDS;
 
 /// The process, as hooks see it.
 #[derive(Clone, Copy)]
@@ -274,8 +274,8 @@ impl Process {
 
     /// The room of this number; `None` when there are not so many.
     #[inline]
-    pub(crate) fn room(&self, number: usize) -> Option<Room> {
-        let start = ROOMS + number * thread::ROOM_WORDS;
-        Room::new(self.words.get(start..start + thread::ROOM_WORDS)?)
+    pub(crate) fn room(&self, number: usize) -> Option<&'static Room> {
+        let rooms: &'static [[AtomicU64; room::ROOM_WORDS]] = self.words[ROOMS..NATIVE_ROOMS].as_chunks().0;
+        rooms.get(number).map(Room::new)
     }
 }

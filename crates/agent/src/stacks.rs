@@ -14,7 +14,8 @@ use crate::native::{self, Merged};
 use crate::process::Process;
 use crate::python::{self, Change, frames};
 use crate::recorder;
-use crate::thread::{self, DEEPEST, Room};
+use crate::room::{DEEPEST, Ground, Room, Seen};
+use crate::thread;
 
 /// The stack of this thread; 0 when it is in no Python, or that cannot be told.
 #[inline]
@@ -25,15 +26,15 @@ pub(crate) fn current(process: &Process) -> u32 {
     let Ok(python) = process.python() else { return 0 };
     let Some(thread_state) = frames::thread_state(process, python) else { return 0 };
     let Some(room) = thread::room(process) else { return 0 };
-    match python::change(process, python, thread_state, &room) {
+    match python::change(process, python, thread_state, room) {
         Some(Change::Above { kept, n_new }) => {
-            let stack = grow(process, &room, kept, n_new, 0);
+            let stack = grow(process, room, kept, n_new, 0);
             #[cfg(feature = "checked")]
-            python::check(process, python, thread_state, &room);
+            python::check(process, python, thread_state, room);
             stack
         }
         Some(Change::TooDeep) => {
-            let stack = grow(process, &room, 0, DEEPEST, older_frames(process));
+            let stack = grow(process, room, 0, DEEPEST, older_frames(process));
             // They do not begin at a fixed place: nothing of them can be kept.
             room.remember(0);
             stack
@@ -45,13 +46,13 @@ pub(crate) fn current(process: &Process) -> u32 {
 /// As [`current`], with native frames.
 fn with_native(process: &Process) -> Option<u32> {
     let room = thread::room(process)?;
-    match native::merged(process, &room) {
+    match native::merged(process, room) {
         Merged::All(depth) => {
             let kept = room.same(depth);
-            Some(grow(process, &room, kept, depth - kept, 0))
+            Some(grow(process, room, kept, depth - kept, 0))
         }
         Merged::Newest(depth) => {
-            let stack = grow(process, &room, 0, depth, older_frames(process));
+            let stack = grow(process, room, 0, depth, older_frames(process));
             room.remember(0);
             Some(stack)
         }
@@ -60,46 +61,46 @@ fn with_native(process: &Process) -> Option<u32> {
 
 /// The stack of `kept` levels, which stand on `bottom`, and of the first `n_new` that were found above them.
 #[inline]
-fn grow(process: &Process, room: &Room, kept: usize, n_new: usize, bottom: u32) -> u32 {
+fn grow(process: &Process, room: &'static Room, kept: usize, n_new: usize, bottom: u32) -> u32 {
     // While levels are rewritten nobody may rely on them.
     room.remember(kept);
-    let mut stack = kept.checked_sub(1).map_or(bottom, |level| room.stack(level));
+    let mut ground = match kept.checked_sub(1) {
+        Some(below) => room.ground(below),
+        None => Ground { stack: bottom, first: 0 },
+    };
+    // Those with native frames are compared level by level, none is looked for by its frame.
+    let python = process.python().ok().filter(|_| !process.reads_native());
     for step in 0..n_new {
-        stack = put(process, room, kept + step, n_new - 1 - step, stack);
+        let (level, seen) = (kept + step, room.found(n_new - 1 - step).seen());
+        if let Some(python) = python {
+            room.place_at(seen.frame, level);
+            if let Some(piece) = python::first_of(&python.layout, seen.frame) {
+                room.put_piece(level, process.pieces().mark(piece));
+                ground.first = level;
+            }
+        }
+        ground.stack = room.put(level, &seen, ground, || on(process, room, ground.stack, &seen));
     }
     room.remember(kept + n_new);
-    stack
+    ground.stack
 }
 
-/// Puts what was found in one place on the stack below a level.
-fn put(process: &Process, room: &Room, level: usize, place: usize, below: u32) -> u32 {
-    let found = &room.found;
-    let (frame, key) = (thread::get(found.frames, place), thread::get(found.keys, place));
-    let mark = thread::get(found.marks, place) as u32;
-    let stack = match key {
-        frames::NO_CODE => below,
-        key => on_top_of(process, below, location(process, room, key, mark)),
-    };
-    thread::set(room.keys, level, key);
-    thread::set(room.stacks, level, u64::from(mark) << 32 | u64::from(stack));
+/// The stack with a frame on top, if that has code.
+#[inline(never)]
+fn on(process: &Process, room: &'static Room, below: u32, seen: &Seen) -> u32 {
     if process.reads_native() {
-        // These stacks are compared key by key: their frames are not remembered.
-        return stack;
+        let (key, mark) = (seen.instruction, seen.mark);
+        let location = match key {
+            native::LEFT_OUT => left_out(process),
+            key if native::is_native(key) => native::location(key),
+            key => frames::location_of(process, &room.text, key, mark),
+        };
+        return on_top_of(process, below, location);
     }
-    room.place_at(frame, level);
-    if let Ok(python) = process.python()
-        && let Some(piece) = python::first_of(&python.layout, frame)
-    {
-        thread::set(room.pieces, level, process.pieces().mark(piece));
+    match seen.code {
+        frames::NO_CODE => below,
+        _ => on_top_of(process, below, frames::location(process, &room.text, seen)),
     }
-    stack
-}
-
-fn location(process: &Process, room: &Room, key: u64, mark: u32) -> u32 {
-    if process.reads_native() && native::is_native(key) {
-        return if key == native::LEFT_OUT { left_out(process) } else { native::location(key) };
-    }
-    frames::location(process, room.text, key, mark)
 }
 
 /// The stack with one more frame.

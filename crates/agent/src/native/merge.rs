@@ -13,15 +13,12 @@
 //!
 //! Invariant: bounded by the room for keys.
 
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering::Relaxed;
-
 use slackwater_unwind::Ended;
 
 use super::walk::{Frame, Walk};
-use crate::python::frames::NATIVE_PLACE;
-use crate::python::frames::PLACE_BITS;
+use crate::python::frames::{NATIVE_PLACE, NO_CODE, PLACE_BITS};
 use crate::python::{Chain, Item};
+use crate::room::{self, Level, Seen};
 
 /// The key of frames that are left out: locations begin with 1.
 pub(crate) const LEFT_OUT: u64 = NATIVE_PLACE;
@@ -78,15 +75,16 @@ pub(crate) enum Merged {
 struct Full;
 
 struct Keys<'a> {
-    keys: &'a [AtomicU64],
-    marks: &'a [AtomicU64],
+    found: &'a [Level],
     depth: usize,
 }
 
 impl Keys<'_> {
     fn push(&mut self, key: u64, mark: u32) -> Result<(), Full> {
-        self.keys.get(self.depth).ok_or(Full)?.store(key, Relaxed);
-        self.marks.get(self.depth).ok_or(Full)?.store(u64::from(mark), Relaxed);
+        let seen = Seen { frame: 0, instruction: key, code: NO_CODE, mark };
+        if !room::note(self.found, self.depth, &seen) {
+            return Err(Full);
+        }
         self.depth += 1;
         Ok(())
     }
@@ -106,10 +104,9 @@ impl Keys<'_> {
 pub(super) fn merge<N: Natives, P: Pythons>(
     natives: impl Fn() -> N,
     pythons: impl Fn() -> Option<P>,
-    keys: &[AtomicU64],
-    marks: &[AtomicU64],
+    found: &[Level],
 ) -> Merged {
-    let mut keys = Keys { keys, marks, depth: 0 };
+    let mut keys = Keys { found, depth: 0 };
     let result = match one_to_one(natives(), pythons(), &mut keys) {
         Ok(true) => Ok(()),
         Ok(false) => {
@@ -214,11 +211,10 @@ mod tests {
             };
             Some(List(python?.chars().map(item).collect::<Vec<_>>().into_iter(), ended))
         };
-        let places: [Vec<AtomicU64>; 2] = [(); 2].map(|()| (0..12).map(AtomicU64::new).collect());
-        let [places, marks] = &places;
-        let (Merged::All(depth) | Merged::Newest(depth)) = merge(natives, pythons, places, marks);
+        let found: [Level; 12] = Default::default();
+        let (Merged::All(depth) | Merged::Newest(depth)) = merge(natives, pythons, &found);
         let letter = |key: u64| if key == LEFT_OUT { '?' } else { char::from(key as u8) };
-        let merged: String = places[..depth].iter().map(|place| letter(place.load(Relaxed))).collect();
+        let merged: String = found[..depth].iter().map(|found| letter(found.instruction())).collect();
         assert_eq!(merged, expected, "{native} {python:?}");
     }
 

@@ -29,7 +29,8 @@ use slackwater_unwind::Region;
 
 use crate::process::Process;
 use crate::python::{Chain, frames};
-use crate::thread::{self, Room};
+use crate::room::Room;
+use crate::thread;
 use walk::Walk;
 
 /// Writes key and mark of each frame of this thread to the room, the newest one first.
@@ -48,5 +49,5 @@ pub(crate) fn merged(process: &Process, room: &Room) -> Merged {
         let thread_state = frames::thread_state(process, python)?;
         Some(Chain::new(process, python, thread_state))
     };
-    merge::merge(walk, chain, room.found.keys, room.found.marks)
+    merge::merge(walk, chain, &room.found)
 }

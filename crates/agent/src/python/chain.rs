@@ -12,7 +12,7 @@ use slackwater_layout::cpython::LoopEntry;
 
 use super::Python;
 use super::frames::{
-    Frames, NATIVE_PLACE, NO_CODE, NO_PLACE, PROBED_FRAMES, Probing, Reader, Trusting, Unlike,
+    self, Frames, NATIVE_PLACE, NO_CODE, NO_PLACE, PROBED_FRAMES, Probing, Reader, Trusting, Unlike,
 };
 use crate::process::Process;
 use crate::recorder;
@@ -106,8 +106,8 @@ impl<'a> Chain<'a> {
                 let _ = n_probed.compare_exchange(n, n + 1, Relaxed, Relaxed);
             }
         }
-        self.frame = read.previous;
-        if read.key == NO_CODE {
+        self.frame = self.frames.previous(frame)?;
+        if read.code == NO_CODE {
             return Ok(Item::Entry);
         }
         self.at_entry = match self.frames.layout.loop_entry {
@@ -119,7 +119,8 @@ impl<'a> Chain<'a> {
             LoopEntry::FrameWithoutCode => false,
         };
         // Code so large that a place in it looks like the mark of native keys.
-        let key = if read.key & NO_PLACE == NATIVE_PLACE { read.key | NO_PLACE } else { read.key };
+        let key = frames::key(self.frames.layout, read.code, read.instruction);
+        let key = if key & NO_PLACE == NATIVE_PLACE { key | NO_PLACE } else { key };
         Ok(Item::Frame(key, read.mark))
     }
 

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)] // ending the process
 
 use super::frames::{Frames, Reader, Unlike};
-use crate::thread::{self, Room};
+use crate::room::Room;
 
 /// Ends the process unless the room holds the frames of the thread.
 pub(super) fn check<R: Reader>(mut frames: Frames<'_, R>, thread_state: u64, room: &Room) {
@@ -18,14 +18,10 @@ pub(super) fn check<R: Reader>(mut frames: Frames<'_, R>, thread_state: u64, roo
 fn compare<R: Reader>(frames: &mut Frames<'_, R>, thread_state: u64, room: &Room) -> Result<bool, Unlike> {
     let mut addr = frames.newest(thread_state)?;
     for level in (0..room.depth()).rev() {
-        if addr == 0 || addr != thread::get(room.frames, level) {
+        if addr == 0 || frames.read(addr)? != room.level(level).seen() {
             return Ok(false);
         }
-        let frame = frames.read(addr)?;
-        if frame.key != thread::get(room.keys, level) || frame.mark != room.mark(level) {
-            return Ok(false);
-        }
-        addr = frame.previous;
+        addr = frames.previous(addr)?;
     }
     Ok(addr == 0)
 }

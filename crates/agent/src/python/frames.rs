@@ -17,6 +17,7 @@ use super::code::{self, Mark};
 use super::{Python, REFUSED, ThreadState};
 use crate::process::Process;
 use crate::recorder;
+use crate::room::{Level, Seen};
 use crate::sys;
 
 /// Frames that are probed before they are believed, per process.
@@ -28,12 +29,20 @@ pub(crate) const PLACE_BITS: u32 = 20;
 pub(super) const NO_PLACE: u64 = (1 << PLACE_BITS) - 1;
 /// In the lower bits of a key of native code: the upper ones are its location.
 pub(crate) const NATIVE_PLACE: u64 = NO_PLACE - 1;
-/// The key of a frame without code, which stacks leave out.
+/// The code of a frame without code, which stacks leave out.
 pub(crate) const NO_CODE: u64 = 0;
 
-/// A key: the address of a code object and the place in it.
-pub(super) const fn key(code: u64, place: u64) -> u64 {
-    (code >> 3) << PLACE_BITS | place
+/// The address of a code object and the place in it, of what a frame says.
+#[inline]
+pub(super) fn key(layout: &FrameLayout, code: u64, instruction: u64) -> u64 {
+    let place = match layout.instruction {
+        Instruction::Index { unit_bytes, .. } => {
+            let index = u64::try_from(instruction as i32);
+            index.map_or(NO_PLACE, |index| index * u64::from(unit_bytes) / 2)
+        }
+        Instruction::Pointer { code_start, .. } => instruction.wrapping_sub(code + code_start) / 2,
+    };
+    (code >> 3) << PLACE_BITS | place.min(NO_PLACE)
 }
 
 /// The code object and the place of a key.
@@ -88,26 +97,87 @@ impl Reader for Probing {
     }
 }
 
-/// What a frame says.
-pub(super) struct Frame {
-    /// Where in which code it is.
-    pub(super) key: u64,
-    /// Which code that is.
-    pub(super) mark: u32,
-    /// The caller's frame, 0 if there is none.
-    pub(super) previous: u64,
-}
-
 /// Reads frames one after the other; neighbours often run the same code.
 pub(super) struct Frames<'l, R> {
     pub(super) layout: &'l FrameLayout,
     pub(super) reader: R,
+    words: Words,
     marked: (u64, u32),
 }
 
+/// Where a frame has what is read of it.
+#[derive(Clone, Copy)]
+struct Words {
+    instruction: u64,
+    instruction_mask: u64,
+    code: u64,
+    previous: u64,
+}
+
+impl Words {
+    #[inline]
+    fn new(layout: &FrameLayout) -> Self {
+        let (instruction, instruction_mask) = match layout.instruction {
+            // The lower half of a word.
+            Instruction::Index { offset, .. } => (offset, u64::from(u32::MAX)),
+            Instruction::Pointer { offset, .. } => (offset, u64::MAX),
+        };
+        Self { instruction, instruction_mask, code: layout.frame_code, previous: layout.frame_previous }
+    }
+
+    /// How many of these levels, of which the last one is at `frame`, say what they said, and the frame
+    /// that comes next.
+    #[inline(always)]
+    fn unchanged<R: Reader>(
+        self,
+        reader: R,
+        mut frame: u64,
+        levels: &[Level],
+        mut is_marked: impl FnMut(u64, u32) -> bool,
+    ) -> Result<(usize, u64), Unlike> {
+        let mut n_unchanged = 0;
+        for level in levels.iter().rev() {
+            let (here, code) = (level.frame(), level.code());
+            if here != frame {
+                break;
+            }
+            // The same address, but at hand: so reads need not wait for the one that has found it.
+            let here = sys::opaque(here);
+            let is_same = self.instruction(reader, here)? == level.instruction()
+                && self.code(reader, here)? == code
+                && is_marked(code, level.mark());
+            if !is_same {
+                break;
+            }
+            frame = self.previous(reader, here)?;
+            n_unchanged += 1;
+        }
+        Ok((n_unchanged, frame))
+    }
+
+    /// Where in its code a frame is, as it says so itself.
+    #[inline(always)]
+    fn instruction(self, reader: impl Reader, frame: u64) -> Result<u64, Unlike> {
+        Ok(reader.read(frame + self.instruction)? & self.instruction_mask)
+    }
+
+    /// The code of a frame that has code.
+    #[inline(always)]
+    fn code(self, reader: impl Reader, frame: u64) -> Result<u64, Unlike> {
+        Ok(reader.read(frame + self.code)? & !FrameLayout::TAGS)
+    }
+
+    /// The caller's frame, 0 if there is none.
+    #[inline(always)]
+    fn previous(self, reader: impl Reader, frame: u64) -> Result<u64, Unlike> {
+        reader.read(frame + self.previous)
+    }
+}
+
 impl<'l, R: Reader> Frames<'l, R> {
+    #[inline]
     pub(super) fn new(layout: &'l FrameLayout, reader: R) -> Self {
-        Self { layout, reader, marked: (0, 0) }
+        Self { layout, reader, words: Words::new(layout), marked: (0, 0) }
     }
 
     /// The newest frame, 0 if there is none.
@@ -122,28 +192,54 @@ impl<'l, R: Reader> Frames<'l, R> {
         }
     }
 
-    /// All that a frame says.
+    /// All that a frame says of itself.
     #[inline(always)]
-    pub(super) fn read(&mut self, frame: u64) -> Result<Frame, Unlike> {
-        let previous = self.reader.read(frame + self.layout.frame_previous)?;
+    pub(super) fn read(&mut self, frame: u64) -> Result<Seen, Unlike> {
         if let Some(offset) = self.layout.frame_owner {
             let word = self.reader.read(frame + (offset & !7))?;
             if (word >> ((offset & 7) * 8)) as u8 >= FrameLayout::WITHOUT_CODE {
-                return Ok(Frame { key: NO_CODE, mark: 0, previous });
+                return Ok(Seen { frame, instruction: 0, code: NO_CODE, mark: 0 });
             }
         }
-        let code = self.reader.read(frame + self.layout.frame_code)? & !FrameLayout::TAGS;
-        let place = match self.layout.instruction {
-            Instruction::Index { offset, unit_bytes } => {
-                let word = self.reader.read(frame + (offset & !7))?;
-                let index = (word >> ((offset & 7) * 8)) as i32;
-                u64::try_from(index).map_or(NO_PLACE, |index| index * u64::from(unit_bytes) / 2)
+        let code = self.words.code(self.reader, frame)?;
+        let instruction = self.words.instruction(self.reader, frame)?;
+        Ok(Seen { frame, instruction, code, mark: self.mark(code)? })
+    }
+
+    /// The caller's frame, 0 if there is none.
+    #[inline(always)]
+    pub(super) fn previous(&self, frame: u64) -> Result<u64, Unlike> {
+        self.words.previous(self.reader, frame)
+    }
+
+    /// As [`Words::unchanged`].
+    #[inline(always)]
+    pub(super) fn unchanged(&mut self, frame: u64, levels: &[Level]) -> Result<(usize, u64), Unlike> {
+        let (words, reader) = (self.words, self.reader);
+        if let Some(offset) = self.layout.code_version {
+            let (offset, shift) = (offset & !7, (offset & 7) as u32 * 8);
+            return words.unchanged(reader, frame, levels, |code, mark| {
+                let version = if code == NO_CODE { Err(Unlike) } else { reader.read(code + offset) };
+                version.is_ok_and(|word| (word >> shift) as u32 == mark)
+            });
+        }
+        let mut marked = self.marked;
+        let unchanged = words.unchanged(reader, frame, levels, |code, mark| {
+            if code != marked.0 {
+                marked = self.newly_marked(code);
             }
-            Instruction::Pointer { offset, code_start } => {
-                self.reader.read(frame + offset)?.wrapping_sub(code + code_start) / 2
-            }
-        };
-        Ok(Frame { key: key(code, place.min(NO_PLACE)), mark: self.mark(code)?, previous })
+            (code, mark) == marked
+        });
+        self.marked = marked;
+        unchanged
+    }
+
+    /// Kept out of the loop, which is compact for the sake of deep recursion.
+    #[cold]
+    fn newly_marked(&self, code: u64) -> (u64, u32) {
+        let mark = Mark { layout: self.layout, reader: self.reader };
+        let mark = if code == NO_CODE { None } else { mark.of(code).ok() };
+        mark.map_or((NO_CODE, 0), |mark| (code, mark))
     }
 
     #[inline(always)]
@@ -197,8 +293,14 @@ pub(crate) fn thread_state(process: &Process, python: &Python) -> Option<u64> {
     Some(thread_state)
 }
 
+/// The id of the line of code where a frame is.
+pub(crate) fn location(process: &Process, text: &'static [AtomicU64], seen: &Seen) -> u32 {
+    let Ok(python) = process.python() else { return 0 };
+    location_of(process, text, key(&python.layout, seen.code, seen.instruction), seen.mark)
+}
+
 /// The id of the line of code that a key means.
-pub(crate) fn location(process: &Process, text: &'static [AtomicU64], key: u64, mark: u32) -> u32 {
+pub(crate) fn location_of(process: &Process, text: &'static [AtomicU64], key: u64, mark: u32) -> u32 {
     let Ok(python) = process.python() else { return 0 };
     let (code, place) = parts(key);
     process.locations().id(key, mark, || {

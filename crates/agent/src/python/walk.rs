@@ -23,7 +23,7 @@ use super::Python;
 use super::frames::{Frames, PROBED_FRAMES, Probing, Reader, Trusting, Unlike};
 use crate::process::Process;
 use crate::recorder;
-use crate::thread::{self, DEEPEST, Room};
+use crate::room::{self, DEEPEST, Room, Seen};
 
 /// How a stack differs from the last one of its thread.
 pub(crate) enum Change {
@@ -70,6 +70,48 @@ enum Compared {
     ToTheEnd(usize),
     /// To this level, whose caller is another frame now.
     To { level: usize, caller: u64 },
+    /// There is no room for those that have changed.
+    TooDeep,
+}
+
+/// Levels that are found again, because they have changed or stand on others that have.
+struct Again<'a> {
+    room: &'a Room,
+    /// Where the next one goes.
+    place: usize,
+    /// The last one that was added; before the first, the one above it.
+    level: usize,
+}
+
+impl Again<'_> {
+    /// Adds the next level, which says something else now; whether there was room.
+    #[inline]
+    fn add(&mut self, seen: &Seen) -> bool {
+        let has_room = room::note(&self.room.found, self.place, seen);
+        self.place += 1;
+        self.level -= 1;
+        has_room
+    }
+
+    /// All down to this level are found again, because it has another caller now.
+    #[cold]
+    fn to(&mut self, level: usize, caller: u64) -> Compared {
+        match self.add_down_to(level) {
+            true => Compared::To { level, caller },
+            false => Compared::TooDeep,
+        }
+    }
+
+    /// Adds levels as they are, down to this one; whether there was room.
+    #[inline]
+    fn add_down_to(&mut self, level: usize) -> bool {
+        while self.level > level {
+            if !self.add(&self.room.level(self.level - 1).seen()) {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 impl<R: Reader> Walk<'_, R> {
@@ -81,26 +123,22 @@ impl<R: Reader> Walk<'_, R> {
         let mut n_new = 0;
         while frame != 0 {
             let Some(level) = room.level_of(frame, limit) else {
-                let read = self.frames.read(frame)?;
-                if !self.add(&mut n_new, frame, read.key, read.mark) {
+                if !room::note(&room.found, n_new, &self.frames.read(frame)?) {
                     return Ok(Change::TooDeep);
                 }
-                frame = read.previous;
+                n_new += 1;
+                frame = self.frames.previous(frame)?;
                 continue;
             };
-            let compared = self.compare(level)?;
-            let (Compared::ToTheEnd(first_new) | Compared::To { level: first_new, .. }) = compared;
-            for level in (first_new..=level).rev() {
-                let (key, mark) = (thread::get(room.keys, level), room.mark(level));
-                if !self.add(&mut n_new, thread::get(room.frames, level), key, mark) {
-                    return Ok(Change::TooDeep);
-                }
-            }
+            let mut again = Again { room, place: n_new, level: level + 1 };
+            let compared = self.compare(level, &mut again)?;
+            n_new = again.place;
             match compared {
                 Compared::ToTheEnd(kept) if kept + n_new <= DEEPEST => {
                     return Ok(Change::Above { kept, n_new });
                 }
                 Compared::ToTheEnd(_) => return self.all(thread_state),
+                Compared::TooDeep => return Ok(Change::TooDeep),
                 Compared::To { level, caller } => (limit, frame) = (level, caller),
             }
         }
@@ -114,46 +152,41 @@ impl<R: Reader> Walk<'_, R> {
         self.run(thread_state)
     }
 
-    #[inline]
-    fn add(&self, n_new: &mut usize, frame: u64, key: u64, mark: u32) -> bool {
-        let has_room = *n_new < DEEPEST;
-        if has_room {
-            let found = &self.room.found;
-            thread::set(found.frames, *n_new, frame);
-            thread::set(found.keys, *n_new, key);
-            thread::set(found.marks, *n_new, u64::from(mark));
-            *n_new += 1;
-        }
-        has_room
-    }
-
     /// Compares the frame that is remembered at a level, and lies there now, and those below it.
     #[inline]
-    fn compare(&mut self, from: usize) -> Result<Compared, Unlike> {
+    fn compare(&mut self, from: usize, again: &mut Again<'_>) -> Result<Compared, Unlike> {
         let room = self.room;
-        let mut first_changed = from + 1;
-        let mut level = from;
+        let mut newest = from;
+        let mut addr = room.level(from).frame();
         loop {
-            let addr = thread::get(room.frames, level);
-            let frame = self.frames.read(addr)?;
-            if frame.key != thread::get(room.keys, level) || frame.mark != room.mark(level) {
-                first_changed = level;
-                thread::set(room.keys, level, frame.key);
-                thread::set(room.stacks, level, u64::from(frame.mark) << 32);
+            let first = room.ground(newest).first.min(newest);
+            let (n_unchanged, caller) = self.frames.unchanged(addr, room.levels(first, newest))?;
+            addr = caller;
+            if n_unchanged <= newest - first {
+                // This one is not, or it is not known whether its code is.
+                let number = newest - n_unchanged;
+                let level = room.level(number);
+                if level.frame() != addr {
+                    return Ok(again.to(number + 1, addr));
+                }
+                let seen = self.frames.read(addr)?;
+                if seen != level.seen() && !(again.add_down_to(number + 1) && again.add(&seen)) {
+                    return Ok(Compared::TooDeep);
+                }
+                addr = self.frames.previous(addr)?;
+                if number > first {
+                    newest = number - 1;
+                    continue;
+                }
             }
-            if self.has_not_ended(level, addr) {
-                return Ok(Compared::ToTheEnd(first_changed));
+            if self.has_not_ended(first, room.level(first).frame()) {
+                return Ok(Compared::ToTheEnd(again.level));
             }
-            let Some(below) = level.checked_sub(1) else {
-                return Ok(match frame.previous {
-                    0 => Compared::ToTheEnd(first_changed),
-                    caller => Compared::To { level, caller },
-                });
+            newest = match (first.checked_sub(1), addr) {
+                (Some(below), _) => below,
+                (None, 0) => return Ok(Compared::ToTheEnd(again.level)),
+                (None, caller) => return Ok(again.to(first, caller)),
             };
-            if frame.previous != thread::get(room.frames, below) {
-                return Ok(Compared::To { level, caller: frame.previous });
-            }
-            level = below;
         }
     }
 
@@ -161,7 +194,7 @@ impl<R: Reader> Walk<'_, R> {
     #[inline]
     fn has_not_ended(&self, level: usize, frame: u64) -> bool {
         let Some(piece) = first_of(self.frames.layout, frame) else { return false };
-        let mark = thread::get(self.room.pieces, level);
+        let mark = self.room.piece_mark(level);
         mark != 0 && self.process.pieces().mark(piece) == mark
     }
 }

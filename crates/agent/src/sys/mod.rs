@@ -78,6 +78,16 @@ pub(crate) fn is_readable(addr: u64) -> bool {
     })
 }
 
+/// The same value, of which the compiler does not know that it is the same.
+#[inline(always)]
+pub(crate) fn opaque(mut value: u64) -> u64 {
+    // SAFETY: no instruction.
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags));
+    }
+    value
+}
+
 /// Eight bytes of this process, from an address that may be anything.
 pub(crate) fn read_u64_carefully(addr: u64) -> Option<u64> {
     if !addr.is_multiple_of(8) || !is_readable(addr) {

@@ -42,6 +42,13 @@ impl Guard {
         thread.at_work.store(here, Relaxed);
         Some(Self(thread))
     }
+
+    /// The thread's words, filled in for this process.
+    #[inline]
+    fn thread(&self, process: &Process) -> &'static sys::ThreadLocal {
+        thread::renew(process, self.0);
+        self.0
+    }
 }
 
 impl Drop for Guard {
@@ -112,8 +119,8 @@ fn push(process: &Process, attempt: impl Fn() -> Result<(), Full>) {
 #[cold]
 pub(crate) fn sample(measure: u8, addr: u64, size: u64) {
     let Some(process) = process::get() else { return };
-    let Some(_guard) = Guard::enter() else { return };
-    let thread = thread::this(process);
+    let Some(guard) = Guard::enter() else { return };
+    let thread = guard.thread(process);
     let settings = process.session().settings();
     let is_first = thread.random.load(Relaxed) == 0;
     if is_first {
@@ -144,7 +151,7 @@ pub(crate) fn sample(measure: u8, addr: u64, size: u64) {
         process.become_dormant();
         return;
     }
-    let stack = stacks::current(process);
+    let stack = stacks::current(process, thread);
     // First in, so that a free in another thread, which can only come later, finds it.
     if !process.live().insert(addr)
         && let Some(ring) = process.ring()
@@ -160,12 +167,13 @@ pub(crate) fn sample(measure: u8, addr: u64, size: u64) {
 #[inline(never)]
 pub(crate) fn allocation(measure: u8, addr: u64, size: u64) {
     let Some(process) = process::get() else { return };
-    let Some(_guard) = Guard::enter() else { return };
+    let Some(guard) = Guard::enter() else { return };
     if ended(process) {
         return;
     }
-    let stack = stacks::current(process);
-    let tid = thread::this(process).tid.load(Relaxed);
+    let thread = guard.thread(process);
+    let stack = stacks::current(process, thread);
+    let tid = thread.tid.load(Relaxed);
     send_one(process, Message::Allocation { measure, sampled: false, addr, size, stack, tid });
 }
 
@@ -173,11 +181,11 @@ pub(crate) fn allocation(measure: u8, addr: u64, size: u64) {
 #[inline(never)]
 pub(crate) fn free(addr: u64) {
     let Some(process) = process::get() else { return };
-    let Some(_guard) = Guard::enter() else { return };
+    let Some(guard) = Guard::enter() else { return };
     if ended(process) {
         return;
     }
-    let tid = thread::this(process).tid.load(Relaxed);
+    let tid = guard.thread(process).tid.load(Relaxed);
     send_one(process, Message::Free { addr, tid });
 }
 

@@ -15,17 +15,18 @@ use crate::process::Process;
 use crate::python::{self, Change, frames};
 use crate::recorder;
 use crate::room::{DEEPEST, Ground, Room, Seen};
+use crate::sys::ThreadLocal;
 use crate::thread;
 
 /// The stack of this thread; 0 when it is in no Python, or that cannot be told.
-#[inline]
-pub(crate) fn current(process: &Process) -> u32 {
+#[inline(always)]
+pub(crate) fn current(process: &Process, thread: &ThreadLocal) -> u32 {
     if process.reads_native() {
-        return with_native(process).unwrap_or(0);
+        return with_native(process, thread).unwrap_or(0);
     }
     let Ok(python) = process.python() else { return 0 };
     let Some(thread_state) = frames::thread_state(process, python) else { return 0 };
-    let Some(room) = thread::room(process) else { return 0 };
+    let Some(room) = thread::room(process, thread) else { return 0 };
     match python::change(process, python, thread_state, room) {
         Some(Change::Above { kept, n_new }) => {
             let stack = grow(process, room, kept, n_new, 0);
@@ -44,8 +45,9 @@ pub(crate) fn current(process: &Process) -> u32 {
 }
 
 /// As [`current`], with native frames.
-fn with_native(process: &Process) -> Option<u32> {
-    let room = thread::room(process)?;
+#[inline(never)]
+fn with_native(process: &Process, thread: &ThreadLocal) -> Option<u32> {
+    let room = thread::room(process, thread)?;
     match native::merged(process, room) {
         Merged::All(depth) => {
             let kept = room.same(depth);
@@ -60,8 +62,19 @@ fn with_native(process: &Process) -> Option<u32> {
 }
 
 /// The stack of `kept` levels, which stand on `bottom`, and of the first `n_new` that were found above them.
-#[inline]
+#[inline(always)]
 fn grow(process: &Process, room: &'static Room, kept: usize, n_new: usize, bottom: u32) -> u32 {
+    match (kept.checked_sub(1), n_new) {
+        (Some(newest), 0) => {
+            room.remember(kept);
+            room.level(newest).stack()
+        }
+        _ => grow_by(process, room, kept, n_new, bottom),
+    }
+}
+
+#[inline(never)]
+fn grow_by(process: &Process, room: &'static Room, kept: usize, n_new: usize, bottom: u32) -> u32 {
     // While levels are rewritten nobody may rely on them.
     room.remember(kept);
     let mut ground = match kept.checked_sub(1) {

@@ -12,10 +12,16 @@ use crate::sys::{self, ThreadLocal};
 #[inline]
 pub(crate) fn this(process: &Process) -> &'static ThreadLocal {
     let thread = sys::thread_local();
+    renew(process, thread);
+    thread
+}
+
+/// Fills in a thread's words for this process, unless they are.
+#[inline]
+pub(crate) fn renew(process: &Process, thread: &ThreadLocal) {
     if thread.key.load(Relaxed) != process.key() {
         fill_in(process, thread);
     }
-    thread
 }
 
 #[cold]
@@ -26,10 +32,9 @@ fn fill_in(process: &Process, thread: &ThreadLocal) {
     thread.key.store(process.key(), Relaxed);
 }
 
-/// This thread's room; `None` when there are more threads than rooms.
+/// The room of a thread whose words are filled in; `None` when there are more threads than rooms.
 #[inline]
-pub(crate) fn room(process: &Process) -> Option<&'static Room> {
-    let thread = this(process);
+pub(crate) fn room(process: &Process, thread: &ThreadLocal) -> Option<&'static Room> {
     let number = thread.room.load(Relaxed) as usize;
     if number != 0 {
         return process.room(number - 1);

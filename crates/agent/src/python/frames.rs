@@ -256,10 +256,10 @@ impl<'l, R: Reader> Frames<'l, R> {
 }
 
 /// This thread's state, if it has one.
-#[inline]
+#[inline(always)]
 pub(crate) fn thread_state(process: &Process, python: &Python) -> Option<u64> {
-    let state = process.python_state().load(Relaxed);
-    if state == REFUSED {
+    let n_probed = process.python_state().load(Relaxed);
+    if n_probed == REFUSED {
         return None;
     }
     let thread_state = match python.state {
@@ -267,13 +267,8 @@ pub(crate) fn thread_state(process: &Process, python: &Python) -> Option<u64> {
             // SAFETY: within `_PyRuntime`, which is static data of the interpreter.
             let word = unsafe { sys::read_u64(place) };
             let (is_made, key) = (word as u32, (word >> 32) as u32);
-            if is_made == 0 {
-                // Python is not initialised yet, or not any more.
-                return None;
-            }
             if is_made != 1 || key >= sys::THREAD_KEYS {
-                let why = "this CPython does not keep its threads where its release does";
-                recorder::refuse_stacks(process, why);
+                no_key(process, is_made);
                 return None;
             }
             sys::thread_specific(key)
@@ -281,16 +276,23 @@ pub(crate) fn thread_state(process: &Process, python: &Python) -> Option<u64> {
         // SAFETY: the interpreter's own code reads its variable there; every thread has it from its start.
         ThreadState::Variable(offset) => unsafe { sys::read_u64(sys::thread_pointer().wrapping_add(offset)) },
     };
-    if thread_state == 0 {
-        return None;
+    let is_known =
+        thread_state != 0 && (n_probed >= PROBED_FRAMES || is_of_this_thread(python, thread_state));
+    is_known.then_some(thread_state)
+}
+
+#[cold]
+fn no_key(process: &Process, is_made: u32) {
+    // 0: Python is not initialised yet, or not any more.
+    if is_made != 0 {
+        recorder::refuse_stacks(process, "this CPython does not keep its threads where its release does");
     }
-    if state < PROBED_FRAMES
-        && sys::read_u64_carefully(thread_state + python.layout.thread_id) != Some(sys::thread_pointer())
-    {
-        // While a thread is started its state has no id yet.
-        return None;
-    }
-    Some(thread_state)
+}
+
+/// While a thread is started its state has no id yet.
+#[cold]
+fn is_of_this_thread(python: &Python, thread_state: u64) -> bool {
+    sys::read_u64_carefully(thread_state + python.layout.thread_id) == Some(sys::thread_pointer())
 }
 
 /// The id of the line of code where a frame is.

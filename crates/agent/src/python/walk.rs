@@ -39,16 +39,10 @@ pub(crate) enum Change {
 }
 
 /// What has changed in this thread's stack; `None` when its frames are not what they should be.
+#[inline(always)]
 pub(crate) fn change(process: &Process, python: &Python, thread_state: u64, room: &Room) -> Option<Change> {
-    let n_probed = process.python_state().load(Relaxed);
-    let change = if n_probed < PROBED_FRAMES {
-        room.remember(0);
-        let reader = Probing { code_type: python.code_type };
-        let change = Walk { frames: Frames::new(&python.layout, reader), process, room }.run(thread_state);
-        if let Ok(Change::Above { n_new, .. }) = change {
-            process.python_state().fetch_add(n_new as u64, Relaxed);
-        }
-        change
+    let change = if process.python_state().load(Relaxed) < PROBED_FRAMES {
+        probe(process, python, thread_state, room)
     } else {
         Walk { frames: Frames::new(&python.layout, Trusting), process, room }.run(thread_state)
     };
@@ -56,6 +50,18 @@ pub(crate) fn change(process: &Process, python: &Python, thread_state: u64, room
         recorder::refuse_stacks(process, "a frame of this CPython does not look as its release's do");
     }
     change.ok()
+}
+
+/// Reads all of the stack, and believes nothing.
+#[cold]
+fn probe(process: &Process, python: &Python, thread_state: u64, room: &Room) -> Result<Change, Unlike> {
+    room.remember(0);
+    let reader = Probing { code_type: python.code_type };
+    let change = Walk { frames: Frames::new(&python.layout, reader), process, room }.run(thread_state);
+    if let Ok(Change::Above { n_new, .. }) = change {
+        process.python_state().fetch_add(n_new as u64, Relaxed);
+    }
+    change
 }
 
 struct Walk<'a, R> {
@@ -115,7 +121,7 @@ impl Again<'_> {
 }
 
 impl<R: Reader> Walk<'_, R> {
-    #[inline]
+    #[inline(always)]
     fn run(mut self, thread_state: u64) -> Result<Change, Unlike> {
         let room = self.room;
         let mut frame = self.frames.newest(thread_state)?;
@@ -153,7 +159,7 @@ impl<R: Reader> Walk<'_, R> {
     }
 
     /// Compares the frame that is remembered at a level, and lies there now, and those below it.
-    #[inline]
+    #[inline(always)]
     fn compare(&mut self, from: usize, again: &mut Again<'_>) -> Result<Compared, Unlike> {
         let room = self.room;
         let mut newest = from;

@@ -52,7 +52,9 @@ pub enum Drained {
 #[derive(Clone, Copy, Debug)]
 pub struct Ring<'m> {
     header: &'m [AtomicU64; HEADER_WORDS],
-    slots: &'m [[AtomicU64; SLOT_WORDS]],
+    /// Three times as many as slots.
+    words: &'m [AtomicU64],
+    n_slots: usize,
 }
 
 impl<'m> Ring<'m> {
@@ -63,14 +65,20 @@ impl<'m> Ring<'m> {
 
     /// The ring in these words; `None` when they are too few, or no power of two.
     pub fn new(words: &'m [AtomicU64]) -> Option<Self> {
-        let (header, slots) = words.split_first_chunk()?;
-        let (slots, _) = slots.as_chunks();
-        slots.len().is_power_of_two().then_some(Self { header, slots })
+        let n_slots = words.len().checked_sub(HEADER_WORDS)? / SLOT_WORDS;
+        if n_slots.is_power_of_two() { Self::with_slots(words, n_slots) } else { None }
+    }
+
+    /// As [`Ring::new`], where the number of slots is known, and known to be a power of two.
+    #[inline]
+    pub(super) fn with_slots(words: &'m [AtomicU64], n_slots: usize) -> Option<Self> {
+        let (header, words) = words.split_first_chunk()?;
+        Some(Self { header, words: words.get(..n_slots * SLOT_WORDS)?, n_slots })
     }
 
     /// Slots that it has.
     pub const fn n_slots(&self) -> u64 {
-        self.slots.len() as u64
+        self.n_slots as u64
     }
 
     /// Takes the ring for a process, unless somebody has it.
@@ -191,7 +199,8 @@ impl<'m> Ring<'m> {
     /// The slot of this number. There always is one: a power of two is not 0.
     #[inline]
     fn at(&self, at: u64) -> Option<&'m [AtomicU64; SLOT_WORDS]> {
-        self.slots.get(at as usize & self.slots.len().wrapping_sub(1))
+        let start = (at as usize & self.n_slots.wrapping_sub(1)) * SLOT_WORDS;
+        self.words.get(start..)?.first_chunk()
     }
 
     fn read(&self, at: u64) -> Slot {

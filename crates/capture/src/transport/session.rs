@@ -146,13 +146,14 @@ impl<'m> Session<'m> {
     }
 
     /// The ring of this number.
+    #[inline]
     pub fn ring(&self, number: usize) -> Option<Ring<'m>> {
         if number >= self.settings.n_rings {
             return None;
         }
         let n_words = HEADER_WORDS + self.settings.n_slots * super::SLOT_WORDS;
         let start = number * n_words;
-        Ring::new(self.rings.get(start..start + n_words)?)
+        Ring::with_slots(self.rings.get(start..start + n_words)?, self.settings.n_slots)
     }
 
     /// The words for the tables of native stacks, behind the rings.

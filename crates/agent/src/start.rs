@@ -42,10 +42,10 @@ extern "C" fn start() {
 pub(crate) fn open(descriptor: i32) -> Result<(Session<'static>, Words), Late> {
     let n_bytes = sys::shared_length(descriptor);
     let n_bytes = if SESSION_BYTES.contains(&n_bytes) { n_bytes } else { 0 };
-    let shared = sys::map_shared(descriptor, n_bytes).ok_or(Late::NotASession)?;
+    let mapped = sys::map_session(descriptor, n_bytes, sys::PRIVATE_WORDS);
+    let (shared, words) = mapped.ok_or(if n_bytes == 0 { Late::NotASession } else { Late::NoMemory })?;
     let session = Session::open(shared).map_err(|_| Late::NotASession)?;
-    let words = sys::map_private(sys::PRIVATE_WORDS).and_then(|words| words.first_chunk());
-    Ok((session, words.ok_or(Late::NoMemory)?))
+    Ok((session, words.first_chunk().ok_or(Late::NoMemory)?))
 }
 
 /// Records from now on; whether there was memory for it. Asks the loader.

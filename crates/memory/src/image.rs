@@ -37,7 +37,7 @@ impl Image {
         self.map(start, bytes, Kind::Anonymous { name: None })
     }
 
-    /// Maps `bytes` at `start` as private read-write memory of any kind.
+    /// Maps `bytes` at `start` as read-write memory of any kind: private, unless it is shared memory.
     ///
     /// # Panics
     /// If `start` is not a page boundary or the region overlaps another.
@@ -52,7 +52,8 @@ impl Image {
         );
         let pages = vec![Page::RESIDENT.with(Page::EXCLUSIVE); bytes.len() / PAGE_SIZE as usize];
         let access = Access { read: true, write: true, execute: false };
-        self.mappings.push(Mapping { range, access, sharing: Sharing::Private, offset: 0, kind });
+        let sharing = if matches!(kind, Kind::Shmem { .. }) { Sharing::Shared } else { Sharing::Private };
+        self.mappings.push(Mapping { range, access, sharing, offset: 0, kind });
         self.regions.push(Region { range, bytes, pages });
         self.mappings.sort_by_key(|mapping| mapping.range.start);
         self.regions.sort_by_key(|region| region.range.start);

@@ -9,7 +9,8 @@ use super::keeping_errno;
 /// Words of our own memory.
 pub(crate) const PRIVATE_WORDS: usize = crate::process::WORDS;
 /// Words of a page.
-pub(crate) const PAGE_WORDS: usize = 512;
+pub(crate) const PAGE_WORDS: usize = PAGE_BYTES / 8;
+const PAGE_BYTES: usize = 4096;
 
 // `syscall` takes whole words: of a shorter argument on the stack the upper half would be anything.
 const ANYWHERE: usize = 0;
@@ -32,30 +33,58 @@ pub(crate) fn shared_length(descriptor: i32) -> usize {
     usize::try_from(n_bytes).unwrap_or(0)
 }
 
-/// Maps the whole of an open file, and closes it. It is never unmapped.
-pub(crate) fn map_shared(descriptor: i32, n_bytes: usize) -> Option<&'static [AtomicU64]> {
-    keeping_errno(|| {
-        // SAFETY: a new mapping, where the kernel likes.
-        let address = unsafe {
-            libc::syscall(
-                libc::SYS_mmap,
-                ANYWHERE,
-                n_bytes,
-                i64::from(libc::PROT_READ | libc::PROT_WRITE),
-                i64::from(libc::MAP_SHARED),
-                i64::from(descriptor),
-                FROM_THE_START,
-            )
-        };
-        // SAFETY: the descriptor is ours, and is not used again.
-        unsafe { libc::syscall(libc::SYS_close, descriptor) };
-        if address <= 0 {
-            return None;
-        }
-        // SAFETY: mapped for good, page-aligned, at least this long; only ever used as atomic words. The
-        // collector has sealed the file against shrinking.
-        Some(unsafe { core::slice::from_raw_parts(address as *const AtomicU64, n_bytes / 8) })
-    })
+/// What is shared, and our own.
+type Mapped = (&'static [AtomicU64], &'static [AtomicU64]);
+
+/// Maps the whole of an open file, which is closed, and directly behind it zeroed memory of our own, which is
+/// zeroed again in each forked child. Neither is ever unmapped. From outside our own memory, which has no
+/// name, is told by the named one in front of it. `None` without room for it, or where the kernel cannot do
+/// that (before Linux 4.14).
+pub(crate) fn map_session(descriptor: i32, n_shared_bytes: usize, n_words: usize) -> Option<Mapped> {
+    let n_own_bytes = n_words * 8;
+    let distance = n_shared_bytes.wrapping_add(PAGE_BYTES - 1) & !(PAGE_BYTES - 1);
+    let both = map_anonymous(ANYWHERE, distance + n_own_bytes, libc::MAP_PRIVATE);
+    let is_shared = both.is_some_and(|both| share(both, n_shared_bytes, descriptor));
+    // SAFETY: the descriptor is ours, and is not used again.
+    keeping_errno(|| unsafe { libc::syscall(libc::SYS_close, descriptor) });
+    let both = both?;
+    let own = both + distance;
+    // Its tables are sparse: of a huge page most would be in vain. Where there are none the kernel refuses.
+    let _ = advise(own, n_own_bytes, libc::MADV_NOHUGEPAGE);
+    if !is_shared || !advise(own, n_own_bytes, libc::MADV_WIPEONFORK) {
+        // SAFETY: mapped above, and nobody else has the addresses yet.
+        keeping_errno(|| unsafe { libc::syscall(libc::SYS_munmap, both, distance + n_own_bytes) });
+        return None;
+    }
+    // SAFETY: mapped for good, page-aligned, this long; only ever used as atomic words. The collector has
+    // sealed the file against shrinking.
+    let shared = unsafe { core::slice::from_raw_parts(both as *const AtomicU64, n_shared_bytes / 8) };
+    // SAFETY: as above, without a file.
+    let own = unsafe { core::slice::from_raw_parts(own as *const AtomicU64, n_words) };
+    Some((shared, own))
+}
+
+/// Tells the kernel how memory of our own is to be treated, none of which is in use; whether it agrees.
+fn advise(at: usize, n_bytes: usize, advice: i32) -> bool {
+    // SAFETY: memory of our own, which holds nothing yet.
+    keeping_errno(|| unsafe { libc::syscall(libc::SYS_madvise, at, n_bytes, i64::from(advice)) }) == 0
+}
+
+/// Maps an open file over memory of our own; whether that worked.
+fn share(at: usize, n_bytes: usize, descriptor: i32) -> bool {
+    // SAFETY: replaces memory that was mapped for this.
+    let address = keeping_errno(|| unsafe {
+        libc::syscall(
+            libc::SYS_mmap,
+            at,
+            n_bytes,
+            i64::from(libc::PROT_READ | libc::PROT_WRITE),
+            i64::from(libc::MAP_SHARED | libc::MAP_FIXED),
+            i64::from(descriptor),
+            FROM_THE_START,
+        )
+    });
+    address == at as i64
 }
 
 /// Puts a value where it stays for good, also in forked children; `None` without memory for it.
@@ -115,35 +144,4 @@ fn protect(pages: &Range<u64>, protection: i32) -> bool {
     keeping_errno(|| unsafe {
         libc::syscall(libc::SYS_mprotect, pages.start, n_bytes, i64::from(protection))
     }) == 0
-}
-
-/// Zeroed memory that is zeroed again in each forked child; `None` where the kernel cannot do that
-/// (before Linux 4.14).
-pub(crate) fn map_private(n_words: usize) -> Option<&'static [AtomicU64]> {
-    keeping_errno(|| {
-        // SAFETY: a new mapping, where the kernel likes.
-        let address = unsafe {
-            libc::syscall(
-                libc::SYS_mmap,
-                ANYWHERE,
-                n_words * 8,
-                i64::from(libc::PROT_READ | libc::PROT_WRITE),
-                i64::from(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE),
-                -1_i64,
-                FROM_THE_START,
-            )
-        };
-        if address <= 0 {
-            return None;
-        }
-        // SAFETY: the mapping made above.
-        let wiped = unsafe { libc::syscall(libc::SYS_madvise, address, n_words * 8, libc::MADV_WIPEONFORK) };
-        if wiped != 0 {
-            // SAFETY: nobody has the mapping yet.
-            unsafe { libc::syscall(libc::SYS_munmap, address, n_words * 8) };
-            return None;
-        }
-        // SAFETY: mapped for good, page-aligned, this long; only ever used as atomic words.
-        Some(unsafe { core::slice::from_raw_parts(address as *const AtomicU64, n_words) })
-    })
 }

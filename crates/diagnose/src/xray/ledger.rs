@@ -84,8 +84,13 @@ impl Parts<'_> {
     fn class(&self, mappings: &[Mapping], index: usize) -> Class {
         let mapping = &mappings[index];
         let before = index.checked_sub(1).and_then(|before| mappings.get(before));
-        // Zeroed data of a library has no file behind it, and lies directly behind its other data.
-        let is_behind = |before: &Mapping| before.range.end == mapping.range.start && before.path().is_some();
+        // Zeroed data of a library has no file behind it, and lies directly behind its other data; the agent's
+        // own memory lies so behind what it shares. (Not behind its data: it was loaded late, and the kernel
+        // joins its zeroed data with what the program has above.)
+        let is_behind = |before: &Mapping| {
+            let is_named = before.path().is_some() || before.sharing == slackwater_memory::Sharing::Shared;
+            before.range.end == mapping.range.start && is_named
+        };
         let is_zeroed_data = matches!(mapping.kind, Kind::Anonymous { name: None });
         match before.filter(|before| is_zeroed_data && is_behind(before)) {
             Some(before) if class_of(before, self.unclaimed) == Class::Own => Class::Own,
@@ -203,6 +208,7 @@ mod tests {
             .anonymous(Addr(STACK), pages(4))
             .map(Addr(FILE), pages(2), file)
             .map(Addr(0x40_0000), pages(1), Kind::Shmem { name: "/memfd:slackwater-ring".into() })
+            .anonymous(Addr(0x40_0000 + PAGE_SIZE), pages(2))
             .map(Addr(0x50_0000), pages(3), Kind::Shmem { name: "/dev/shm/x".into() })
     }
 
@@ -225,7 +231,7 @@ mod tests {
 
     #[test]
     fn every_page_is_in_one_class_and_the_sum_is_all() {
-        let figures = Figures { rss_bytes: 19 * PAGE_SIZE, ..Figures::default() };
+        let figures = Figures { rss_bytes: 21 * PAGE_SIZE, ..Figures::default() };
         let heaps = [heap(&[range(HEAP + PAGE_SIZE, 4)], 4 * PAGE_SIZE)];
         let stacks = [Stack { range: range(STACK + PAGE_SIZE, 2), class: Class::Stack }];
         let parts = Parts {
@@ -241,7 +247,7 @@ mod tests {
         assert_eq!(pages(Class::AnonOther), 4 + 2);
         assert_eq!(pages(Class::Stack), 2);
         assert_eq!(pages(Class::File), 2);
-        assert_eq!(pages(Class::Own), 1);
+        assert_eq!(pages(Class::Own), 1 + 2);
         assert_eq!(pages(Class::Shmem), 3);
         // The kernel counts one page more than there is to see.
         assert_eq!(pages(Class::Unexplained), 1);

@@ -26,6 +26,8 @@ const NAME: &str = "slackwater_agent";
 const SESSION_NAME: &str = "slackwater_session";
 /// Between two attempts, when another thread of the process is in the loader.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long to look for a thread that closes what was opened in vain.
+const TIDYING: Duration = Duration::from_secs(1);
 
 /// The agent's file.
 #[derive(Debug)]
@@ -160,8 +162,7 @@ impl Agent {
                 match target.load_library(&self.image, &file, options) {
                     Ok((library, loaded)) => (library, session, vec![made, loaded]),
                     Err(error) => {
-                        // Only to tidy up: the error is what matters.
-                        let _ = target.close_files(&[file, session], options);
+                        tidy_up(&target, &[file, session], options);
                         return Err(error.into());
                     }
                 }
@@ -169,7 +170,7 @@ impl Agent {
         };
         let begun = self.begin(&target, library, &session, settings, options);
         let (memory, report, entry) = begun.inspect_err(|_| {
-            let _ = target.close_files(&[session], options);
+            tidy_up(&target, &[session], options);
         })?;
         let entries = || entries.iter().chain([&entry]);
         Ok(Attached {
@@ -247,6 +248,12 @@ impl Agent {
         let [n_calls, what, n_slots, n_refused]: [u64; REPORT_WORDS] = target.words(at)?;
         Ok(Report { n_calls, what: Late::of(what), n_slots, n_refused })
     }
+}
+
+/// Closes what was opened in vain: the error that led here is what matters. The caller giving up does not end it.
+fn tidy_up(target: &Target<'_>, files: &[MemoryFile], options: &Options) {
+    let options = Options { probe: |_| true, search: options.search.min(TIDYING), ..*options };
+    let _ = target.close_files(files, &options);
 }
 
 /// Slackwater's own allocator serves Python's objects without a call of `malloc`, unless Python was told

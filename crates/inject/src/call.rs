@@ -53,6 +53,8 @@ impl Default for Options {
 /// A step of an entry, in order. At [`Point::Released`] the thread needs nobody any more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Point {
+    /// Threads are about to be tried, each in turn. Once more whenever none of them was at a safe point.
+    Searching,
     /// The thread is stopped.
     Stopped,
     /// Its registers, mask and state have been read.
@@ -67,7 +69,8 @@ pub enum Point {
 
 impl Point {
     /// All points in order.
-    pub const ALL: [Self; 5] = [Self::Stopped, Self::Read, Self::Proven, Self::Written, Self::Released];
+    pub const ALL: [Self; 6] =
+        [Self::Searching, Self::Stopped, Self::Read, Self::Proven, Self::Written, Self::Released];
 }
 
 /// What came of a call.

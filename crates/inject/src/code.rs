@@ -113,6 +113,11 @@ impl<'a> Code<'a> {
         self.mappings.get(index)?.file()
     }
 
+    /// Reads memory of the process.
+    pub(crate) fn read(&self, at: Addr, into: &mut [u8]) -> Option<()> {
+        sys::read_memory(self.memory, at, into).ok()
+    }
+
     /// Loads what was found wanted since the last time; whether there was anything.
     pub(crate) fn load_wanted(&mut self) -> bool {
         let wanted = std::mem::take(self.wanted.get_mut().unwrap_or_else(PoisonError::into_inner));

@@ -103,9 +103,11 @@ impl Entry<'_> {
         }
 
         let at = Instant::now();
-        let stopped = stopped
-            .commit(&chain.release)
-            .map_err(|source| Halt::Failed(InjectError::Commit { tid, source }))?;
+        let stopped = stopped.commit(&chain.release).map_err(|source| match source.raw_os_error() {
+            // Killed while it was stopped.
+            Some(libc::ESRCH) => Halt::Refused(Unsafe::Ended),
+            _ => Halt::Failed(InjectError::Commit { tid, source }),
+        })?;
         // Giving up here ends only the waiting.
         let _ = (self.options.probe)(Point::Released);
         Ok(Release { tid, stopped, at, announce, chain, signal_mask })

@@ -5,7 +5,7 @@
 //! before the target maps it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 use crate::error::InjectError;
@@ -17,6 +17,9 @@ const FLAGS: u64 = 3;
 /// `MFD_NOEXEC_SEAL`, which vm.memfd_noexec=2 demands: such a file cannot be executed, but code in it can be
 /// mapped.
 const NOT_EXECUTABLE: u64 = 8;
+
+/// Most bytes of /proc/PID/limits that are read. There is one line for each limit.
+const LIMITS_BYTES: u64 = 16 << 10;
 
 /// A file in memory, open in the target and here.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Target<'_> {
         names: [&str; N],
         options: &Options,
     ) -> Result<([MemoryFile; N], Outcome), InjectError> {
-        let before = self.descriptors();
+        let before = names.map(|name| self.descriptors_of(name));
         let mut outcome = None;
         for flags in [FLAGS, FLAGS | NOT_EXECUTABLE] {
             let mut blob = Vec::new();
@@ -67,7 +70,7 @@ impl Target<'_> {
                 Step::Syscall { number: libc::SYS_memfd_create, arguments }
             });
             outcome = Some(self.run(&steps, &blob, &[], options)?);
-            let made = names.map(|name| self.newest(name, &before));
+            let made: [Option<u32>; N] = std::array::from_fn(|idx| self.newest(names[idx], &before[idx]));
             if made.iter().all(Option::is_some)
                 && let Some(outcome) = outcome
             {
@@ -77,8 +80,14 @@ impl Target<'_> {
             }
         }
         let unfinished = outcome.is_some_and(|outcome| !outcome.finished);
-        let kind = if unfinished { io::ErrorKind::TimedOut } else { io::ErrorKind::Unsupported };
-        Err(InjectError::Hand { pid: self.pid(), source: kind.into() })
+        let source = if unfinished {
+            io::ErrorKind::TimedOut.into()
+        } else if self.has_no_descriptor_left() {
+            io::Error::from_raw_os_error(libc::EMFILE)
+        } else {
+            io::ErrorKind::Unsupported.into()
+        };
+        Err(InjectError::Hand { pid: self.pid(), source })
     }
 
     /// Closes files in the target: they are known to be open there.
@@ -90,18 +99,34 @@ impl Target<'_> {
         self.run(&steps, &[], &[], options)
     }
 
-    /// A descriptor of a file in memory that was not there before.
+    /// A descriptor of a file in memory that none of those `before` was of. (Their numbers alone say nothing: the
+    /// program closes descriptors all the time, and the kernel hands out the lowest that is free.)
     fn newest(&self, name: &str, before: &[u32]) -> Option<u32> {
+        self.descriptors_of(name).into_iter().find(|descriptor| !before.contains(descriptor))
+    }
+
+    /// The descriptors of files in memory of this name.
+    fn descriptors_of(&self, name: &str) -> Vec<u32> {
         let link = format!("/memfd:{name} (deleted)");
         let is_it = |descriptor: &u32| {
             let described = sys::describe_descriptor(self.process().directory(), *descriptor);
-            !before.contains(descriptor) && described.is_ok_and(|described| described == link)
+            described.is_ok_and(|described| described == link)
         };
-        self.descriptors().into_iter().find(is_it)
+        let mut descriptors = self.process().descriptors().unwrap_or_default();
+        descriptors.retain(is_it);
+        descriptors
     }
 
-    fn descriptors(&self) -> Vec<u32> {
-        self.process().descriptors().unwrap_or_default()
+    /// Whether it has as many files open as it may have.
+    fn has_no_descriptor_left(&self) -> bool {
+        let limit = || {
+            let mut text = String::new();
+            self.process().open("limits").ok()?.take(LIMITS_BYTES).read_to_string(&mut text).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        let n_open = self.process().descriptors().unwrap_or_default().len();
+        limit().is_some_and(|limit: usize| n_open >= limit)
     }
 
     fn open_file(&self, descriptor: u32) -> io::Result<MemoryFile> {

@@ -23,6 +23,7 @@
 //! Must never know: what is called, and why. The recipes are data.
 
 mod call;
+mod call_site;
 mod candidates;
 mod code;
 mod entry;

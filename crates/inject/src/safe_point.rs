@@ -5,13 +5,17 @@
 //! library that is known only of the functions listed here: each waits for something, and holds none of
 //! the library's own locks while it does.
 //!
+//! A listed function may have jumped to another one and left no frame: then the call that entered the library
+//! says which it was (`call_site`).
+//!
 //! Invariant: what is not proven is refused. A function of the C library without an exported name is
-//! accepted only when it was called, within the library, from a listed one.
+//! accepted only when it was called, or jumped to, within the library, from a listed one.
 
 use std::time::Instant;
 
 use slackwater_memory::FileId;
 
+use crate::call_site;
 use crate::code::Code;
 use crate::error::Unsafe;
 use crate::module::{Module, Role};
@@ -107,6 +111,10 @@ const WAITS: &[&str] = &[
     "writev",
 ];
 
+/// Listed functions that do more than wait: they take locks of the library to put a thread's stack away. They
+/// are waits as long as the thread is in the system call.
+const WAITS_FOR_THREADS: &[&str] = &["pthread_join", "pthread_timedjoin_np"];
+
 /// Exported functions below which a thread's or the program's own code runs.
 const STARTS: &[&str] = &["__clone", "__libc_start_main", "clone"];
 
@@ -123,13 +131,18 @@ pub(crate) fn prove(
     let frames = walk(&Target { code, words }, registers, stack, until)?;
     let described: Vec<_> = frames
         .iter()
-        .filter_map(|frame| {
+        .enumerate()
+        .filter_map(|(index, frame)| {
             let module = code.module(frame.module)?;
             let file = code.file_of(frame.module);
+            let mut names = names_at(code, frame.lookup);
+            if names.is_empty() && module.role == Role::Libc {
+                names = frames.get(index + 1).map_or_else(Vec::new, |caller| names_called(code, *caller));
+            }
             Some(Described {
                 role: module.role,
                 is_forbidden: module.is_allocator || file.is_some_and(|file| forbidden.contains(&file)),
-                names: module.exported_at(frame.lookup).map(str::to_owned).collect(),
+                names,
             })
         })
         .collect();
@@ -141,7 +154,28 @@ pub(crate) fn prove(
     if !is_root {
         return Err(Unsafe::NoRoot(last.map_or(registers.pc(), |frame| frame.lookup)));
     }
-    judge(&described)
+    let entered = judge(&described)?;
+    match entered.filter(|name| WAITS_FOR_THREADS.contains(name)) {
+        Some(name) if !registers.is_in(libc::SYS_futex) => {
+            Err(Unsafe::InLibc { function: Some(name.to_owned()) })
+        }
+        _ => Ok(entered),
+    }
+}
+
+/// The names under which the C library exports the function at an address.
+fn names_at(code: &Code<'_>, addr: Addr) -> Vec<String> {
+    let module = code.module_at(addr).ok().and_then(|index| code.module(index));
+    let libc = module.filter(|module| module.role == Role::Libc);
+    libc.map_or_else(Vec::new, |module| module.exported_at(addr).map(str::to_owned).collect())
+}
+
+/// The names of the function by which the C library was entered from a frame outside of it; none when the
+/// call does not say.
+fn names_called(code: &Code<'_>, caller: Frame) -> Vec<String> {
+    let is_outside = code.module(caller.module).is_some_and(|module| module.role == Role::Other);
+    let callee = || call_site::callee(caller.lookup + 1, |at, into| code.read(at, into));
+    is_outside.then(callee).flatten().map_or_else(Vec::new, |callee| names_at(code, callee))
 }
 
 /// Whether a thread that is blocked at `pc` is known to be no candidate, without stopping it: it is

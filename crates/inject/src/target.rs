@@ -7,7 +7,7 @@ use slackwater_base::{Addr, Pid, Tid};
 use slackwater_memory::{FileId, Mapping};
 use slackwater_procfs::{ProcError, Process, State};
 
-use crate::call::{Call, Options, Outcome};
+use crate::call::{Call, Options, Outcome, Point};
 use crate::candidates::{Candidate, candidates};
 use crate::code::Code;
 use crate::entry::{Entry, Halt, Release};
@@ -114,6 +114,9 @@ impl<'a> Target<'a> {
         let mut code = self.code()?;
         let gadgets = code.gadgets().map_err(|what| self.lacking(what))?;
         loop {
+            if !(options.probe)(Point::Searching) {
+                return Err(InjectError::GivenUp(Point::Searching));
+            }
             self.check_state()?;
             code.renew(self.mappings()?);
             for Candidate { tid, blocked } in candidates(self.process) {

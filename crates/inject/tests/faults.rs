@@ -223,7 +223,8 @@ fn fault_03_giving_up_at_every_point_changes_nothing() {
     for how in ["poll", "epoll", "ppoll_mask"] {
         assert_eq!(victim.ask(how).unwrap(), "waiting");
         until_blocked(&process);
-        let give_up: [fn(Point) -> bool; 4] = [
+        let give_up: [fn(Point) -> bool; 5] = [
+            |point| point != Point::Searching,
             |point| point != Point::Stopped,
             |point| point != Point::Read,
             |point| point != Point::Proven,
@@ -237,6 +238,63 @@ fn fault_03_giving_up_at_every_point_changes_nothing() {
         assert_eq!(victim.answer(how).unwrap(), "1 0 1 1", "{how}");
     }
     assert!(text(&process, &peek) == text_before, "code was changed");
+}
+
+/// A server opens and closes connections all the time: a file may get the number that another one had just
+/// before, and is found all the same. None is left open.
+#[test]
+fn files_are_made_while_descriptors_come_and_go() {
+    let source = r#"
+        #include "planted.h"
+        #include <pthread.h>
+        enum { COUNT = 32 };
+        static void *churn(void *unused) {
+            for (int opened[COUNT];;) {
+                for (int i = 0; i < COUNT; i++) opened[i] = dup(1);
+                for (int i = 0; i < COUNT; i++) close(opened[i]);
+            }
+            return unused;
+        }
+        int main(void) {
+            pthread_t thread;
+            pthread_create(&thread, NULL, churn, NULL);
+            ready("%d", 1);
+            serve();
+        }"#;
+    let mut victim = victim("churn", source);
+    let process = process(&victim);
+    let target = Target::open(&process).unwrap();
+    for round in 0..40 {
+        let made = target.make_files(["one", "two"], &common::patient());
+        let (files, _) = made.unwrap_or_else(|error| panic!("{round}: {error:?}"));
+        target.close_files(&files, &common::patient()).unwrap();
+    }
+    let links = std::fs::read_dir(format!("/proc/{}/fd", victim.pid())).unwrap();
+    let links = links.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    assert_eq!(links.filter(|link| link.to_string_lossy().contains("memfd:")).count(), 0);
+    assert_eq!(victim.ask("still there").unwrap(), "");
+}
+
+/// With no descriptor left nothing can be handed over, and that is said.
+#[test]
+fn a_process_without_a_free_descriptor_is_named_so() {
+    let source = r#"
+        #include "planted.h"
+        #include <sys/resource.h>
+        int main(void) {
+            struct rlimit limit = {16, 16};
+            setrlimit(RLIMIT_NOFILE, &limit);
+            while (dup(1) >= 0) {}
+            ready("%d", 1);
+            serve();
+        }"#;
+    let mut victim = victim("full", source);
+    let process = process(&victim);
+    let target = Target::open(&process).unwrap();
+    let error = target.make_files(["one", "two"], &common::patient()).unwrap_err();
+    let InjectError::Hand { source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(source.raw_os_error(), Some(libc::EMFILE), "{error:?}");
+    assert_eq!(victim.ask("still there").unwrap(), "");
 }
 
 /// A tracer that came first is named, and stays.

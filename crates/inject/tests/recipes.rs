@@ -5,14 +5,14 @@ mod common;
 
 use std::path::Path;
 
-use common::{Peek, patient, process, program, victim};
+use common::{Peek, eventually, patient, process, program, victim};
 use slackwater_base::{Addr, Pid, Range};
 use slackwater_inject::Target;
 use slackwater_inject::recipe::{
     Answer, JEMALLOC_PURGE, MIMALLOC_COLLECT, Question, Recipe, TCMALLOC_RELEASE, Top, Type, ask,
     release_tops,
 };
-use slackwater_memory::FileId;
+use slackwater_memory::{FileId, Mapping};
 use slackwater_procfs::{Process, Root};
 
 /// Allocates 60 MB in small blocks, and frees them when told to.
@@ -175,18 +175,18 @@ fn tops_are_released_while_their_arenas_are_used() {
     let [rounds, count] = victim.greeting_numbers()[..] else { panic!("an address and a number") };
     // A heap's header lies at a 64 MiB boundary and begins with a pointer to its arena. Top itself
     // moves all the time; what is told is where the arena keeps it.
-    let tops: Vec<_> = process
-        .maps()
-        .unwrap()
-        .iter()
-        .filter(|mapping| mapping.is_anonymous_data() && mapping.range.start.is_aligned(64 << 20))
-        .filter(|mapping| mapping.range.contains(Addr(peek.word(mapping.range.start.get()))))
-        .map(|mapping| {
-            let arena = Addr(peek.word(mapping.range.start.get()));
-            Top { lock: arena, field: arena + 96, range: mapping.range }
-        })
-        .collect();
-    assert!(tops.len() >= 4, "{tops:?}");
+    let look = || -> Vec<_> {
+        let mappings = process.maps().unwrap();
+        let is_aligned =
+            |mapping: &&Mapping| mapping.is_anonymous_data() && mapping.range.start.is_aligned(64 << 20);
+        let aligned = mappings.iter().filter(is_aligned);
+        let heaps = aligned.map(|mapping| (mapping.range, Addr(peek.word(mapping.range.start.get()))));
+        let tops = heaps.filter(|(range, arena)| range.contains(*arena));
+        tops.map(|(range, arena)| Top { lock: arena, field: arena + 96, range }).collect()
+    };
+    // On a busy machine its threads are slow to get in each other's way.
+    eventually("arenas", || look().len() >= 4);
+    let tops = look();
     let target = Target::open(&process).unwrap();
     let words = || (0..count).map(|n| peek.word(rounds + 8 * n)).collect::<Vec<_>>();
     for _ in 0..50 {

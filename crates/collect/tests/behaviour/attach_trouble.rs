@@ -72,7 +72,7 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn fault_03_the_tool_is_killed_at_every_point_of_attaching_and_leaving() {
-    // Three entries to attach, one to leave, five points each.
+    // Three entries to attach, one to leave, with every point each.
     let points = 4 * Point::ALL.len() as u32;
     for die_after in 0..points.min(rounds(points)) {
         let mut target = program!("late").spawn().unwrap();

@@ -106,6 +106,12 @@ impl Registers {
         self.eflags & FLAG_TRAP != 0
     }
 
+    /// Whether the thread is inside of a system call that may be this one.
+    pub(crate) const fn is_in(&self, call: i64) -> bool {
+        let number = self.orig_rax as i64;
+        number == call || number == libc::SYS_restart_syscall
+    }
+
     /// What the stop interrupted.
     pub(crate) fn interrupted(&self) -> Interrupted {
         // The kernel clears orig_rax to -1 wherever it is not inside a call.

@@ -2,12 +2,17 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use slackwater_capture::transport::{Session, Settings};
+use slackwater_memory::Kind;
+use slackwater_procfs::Process;
 
 use crate::error::CollectError;
 use crate::sys::Shared;
+
+/// How the kernel shows memory that [`SharedMemory::new`] has made.
+const SHOWN: &str = "/memfd:slackwater";
 
 /// A session in memory of its own.
 #[derive(Debug)]
@@ -35,6 +40,12 @@ impl SharedMemory {
         let shared = Shared::of(file.into(), Session::words(settings)).map_err(CollectError::Share)?;
         Session::create(shared.words(), settings).map_err(|_| CollectError::Layout)?;
         Ok(Self { shared })
+    }
+
+    /// Whether a process was handed the memory of a recording by who started it, or is a child of one that was.
+    pub fn was_handed_to(process: &Process) -> bool {
+        let is_ours = |kind: &Kind| matches!(kind, Kind::Shmem { name } if name == Path::new(SHOWN));
+        process.maps().is_ok_and(|mappings| mappings.iter().any(|mapping| is_ours(&mapping.kind)))
     }
 
     /// The session.

@@ -25,5 +25,7 @@ pub use model::{
     Cgroup, Diagnosis, Growth, HeapReport, Jemalloc, Malloc, MallocKind, ObjectAllocator, ProcessReport,
     PythonReport, Role, Scope, ServiceReport, Sharing, Slope, Subject, Trend,
 };
-pub use service::{Command, Form, Member, ProcessTable, Row, SelectError, Selector, Service, select};
+pub use service::{
+    Command, Form, Member, ProcessTable, Row, SelectError, Selector, Service, descendants, select,
+};
 pub use xray::{survey, xray};

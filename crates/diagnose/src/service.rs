@@ -9,4 +9,4 @@ mod tree;
 pub use command::{Command, Form};
 pub use select::{SelectError, Selector, select};
 pub use table::{ProcessTable, Row};
-pub use tree::{Member, Service};
+pub use tree::{Member, Service, descendants};

@@ -72,6 +72,10 @@ pub(crate) struct RecordArgs {
     #[arg(long)]
     pub(crate) python_allocators: bool,
 
+    /// Record other programs too that a recorded process starts or becomes, from half a second after
+    #[arg(long)]
+    pub(crate) follow_exec: bool,
+
     #[command(flatten)]
     pub(crate) files: FileArgs,
 

@@ -4,10 +4,13 @@ mod arrivals;
 mod attach;
 mod capped;
 mod files;
+mod follower;
+mod leaving;
 mod numbered;
 mod opening;
 mod rotation;
 mod supervise;
+mod young;
 
 pub(crate) use self::capped::parse as max_size;
 pub(super) use self::files::Files;
@@ -25,6 +28,7 @@ use slackwater_capture::transport::Mode;
 use slackwater_collect::{Collector, Options, Stacks, Summary};
 use slackwater_report::visible;
 
+use self::follower::Follower;
 use super::output;
 use super::run::command::Command;
 use crate::args::RecordArgs;
@@ -54,6 +58,12 @@ and the service can be recorded again. When slackwater is killed, the agent fall
 What was allocated before has no stacks: `stats` says how much it was, and it is not taken for anything \
 when it is freed; calls inside \
 a library that was linked not to be interposed are not seen.\n\n\
+Children that a recorded process forks are recorded with it. Another program that it starts or becomes is, \
+where the process was started by record: it inherits the agent, unless it gets an environment of its own, \
+is static or built for musl, or raises its rights (setuid). In a service that was attached to it is not. With \
+`--follow-exec` such programs are attached to like a service that runs, in either case: what they do in \
+their first half second is not seen, and one that cannot be entered is named with the reason. A program that \
+is no child of the service any more (a daemon) is not found.\n\n\
 The command keeps its standard streams, and slackwater ends with its exit code (128+n for a signal). When \
 slackwater is killed, or the disk is full, the command goes on undisturbed, and what was written before \
 can be read. Contents of memory, arguments and environment are never recorded; names of functions, files \
@@ -104,8 +114,16 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     if args.python_allocators {
         child.env("PYTHONMALLOC", "malloc");
     }
-    let (code, ended) =
-        supervise::until_the_end(child, collector, &options, |collector| files.step(collector, printer))?;
+    let mut follower = args.follow_exec.then(|| Follower::start(collector.settings())).transpose()?;
+    let (code, ended) = supervise::until_the_end(child, collector, &options, |collector| {
+        if let Some(follower) = &mut follower {
+            follower.take_up(collector, printer);
+        }
+        files.step(collector, printer)
+    })?;
+    if let Some(follower) = follower {
+        follower.end(printer);
+    }
     match ended {
         Ok(summary) => say(&summary, files.newest(), printer),
         Err(error) => {

@@ -5,6 +5,7 @@
 mod advise;
 mod diagnose;
 mod doctor;
+mod follow_exec;
 mod lab;
 mod namespaces;
 mod ours;

@@ -84,23 +84,37 @@ pub(super) fn service(table: &ProcessTable, root: &Row) -> Service {
         members.iter().any(|(row, parent, _)| parent.is_some_and(|parent| is_worker(row, parent)));
     let mut members: Vec<Member> = members
         .into_iter()
-        .map(|(row, parent, _)| Member {
-            pid: row.pid,
-            parent: row.parent,
-            start_ticks: row.start_ticks,
-            role: match parent {
+        .map(|(row, parent, _)| {
+            let role = match parent {
                 None if has_workers => Role::Master,
                 None => Role::Single,
                 Some(parent) if is_worker(row, parent) => Role::Worker,
                 Some(_) => Role::Other,
-            },
-            command: row.command(),
+            };
+            member(row, role)
         })
         .collect();
     members[1..].sort_by_key(|member| member.pid);
     // A console script that has not been renamed may still say more than the root's title does.
     let app = command.app.clone().or_else(|| members.iter().find_map(|member| member.command.app.clone()));
     Service { name: command.program, app, members }
+}
+
+/// The process `root` and every one below it, of whatever service; none when there is no such process.
+pub fn descendants(table: &ProcessTable, root: Pid) -> Vec<Member> {
+    let mut rows: Vec<_> = table.get(root).map(|row| (row, 0)).into_iter().collect();
+    let mut next = 0;
+    while let Some(&(parent, depth)) = rows.get(next) {
+        next += 1;
+        if depth < MAX_DEPTH {
+            rows.extend(table.children(parent).map(|child| (child, depth + 1)));
+        }
+    }
+    rows.into_iter().map(|(row, _)| member(row, Role::Other)).collect()
+}
+
+fn member(row: &Row, role: Role) -> Member {
+    Member { pid: row.pid, parent: row.parent, start_ticks: row.start_ticks, role, command: row.command() }
 }
 
 /// Whether `child` is part of the service that `parent` is part of, as supervisor and worker are.

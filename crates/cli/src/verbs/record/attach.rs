@@ -1,12 +1,13 @@
 //! A service that runs already: attached to, recorded, and left again.
 //!
-//! Invariant: whatever ends the recording, every process is asked to call its own functions again; one that
-//! cannot be asked records nothing any more, and is named.
+//! Invariant: whatever ends the recording, nobody records any more when the shared memory says so, which needs
+//! nobody's help. Every process is asked then to call its own functions again; one that cannot be asked in
+//! time is named.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,11 @@ use slackwater_base::{Bytes, Pid};
 use slackwater_collect::{Agent, AttachError, CollectError, Collector, Options, Summary, Turn};
 use slackwater_diagnose::Service;
 use slackwater_procfs::Root;
+use slackwater_report::visible;
 
-use super::arrivals::{self, Arrival, Attacher, News};
+use super::arrivals::{self, Arrival, Attacher, Coming, Follows, News};
 use super::files::Files;
+use super::leaving;
 use super::opening::Opening;
 use super::supervise::Pace;
 use crate::args::RecordArgs;
@@ -32,7 +35,7 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
             .hint("start the service with `slackwater record --python-allocators --`"));
     }
     let root = Root::host();
-    let agent = Agent::read(&super::agent()?).map_err(|error| refused(&error))?;
+    let agent = read_agent()?;
     let services = look::services(&root, &args.target)?;
     let interrupted = crate::verbs::interruptible()?;
     let name = services.first().map_or("service", |service| service.name.as_str());
@@ -42,61 +45,56 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
     let files = Files::new(&args.files, &output, args.force);
     let collector = files.prepare(collector);
     let settings = collector.settings();
-    let attacher = Attacher { root: &root, agent: &agent, settings: &settings, target: &args.target };
-    let n_first = services.iter().map(|service| attacher.meant(service).count()).sum();
+    let follows = if args.follow_exec { Follows::Programs } else { Follows::Members };
+    let attacher = Attacher { root: &root, agent: &agent, settings: &settings, follows };
+    let meant = |service: &Service| Attacher::meant(service.clone(), &args.target).count();
+    let n_first = services.iter().map(meant).sum();
 
-    let done = AtomicBool::new(false);
     let (sender, receiver) = channel();
     let mut recording = Recording::new(collector, files, options, n_first, printer);
     std::thread::scope(|scope| {
-        scope.spawn(|| attacher.run(&services, &sender, &done));
+        scope.spawn(|| attacher.run(&services, &args.target, &sender));
         let deadline = args.duration.map(|duration| Instant::now() + duration);
         let is_over = || {
             interrupted.load(Ordering::Relaxed) || deadline.is_some_and(|deadline| Instant::now() >= deadline)
         };
         recording.go_on_until(is_over, &receiver);
-        done.store(true, Ordering::Relaxed);
+        arrivals::give_up();
     });
-    // What arrived last.
-    recording.take_up(&receiver);
+    recording.catch_up(&receiver);
     if recording.is_empty() {
         // Nothing is in it.
         let _ = std::fs::remove_file(&output);
         return Err(recording.into_failure());
     }
-    let pids = recording.everyone(&root, &services, args);
-    let left = std::thread::scope(|scope| {
-        let leaving = scope.spawn(|| leave(&root, &agent, &pids));
-        recording.go_on_until(|| leaving.is_finished(), &receiver);
-        leaving.join().unwrap_or_default()
-    });
-    for (pid, error) in &left {
-        printer.warn(&format!(
-            "process {pid} could not be left: {error}; its calls still pass through the agent, which does \
-             nothing any more"
-        ));
-    }
+    let pids = recording.everyone();
     let exit = recording.exit;
     let newest = recording.files.newest().to_path_buf();
-    match recording.end() {
+    // From here on nobody records, left or not.
+    let ended = recording.end();
+    let present = || pids.iter().copied().chain(members(&root, &services, args)).collect();
+    leaving::leave(&root, &agent, present, printer);
+    match ended {
         Ok(summary) => super::say(&summary, &newest, printer),
         Err(error) => printer.warn(&format!("recording ended early: {error}; {}", error.hint())),
     }
     Ok(exit)
 }
 
-/// Leaves every process, all at once; those that could not be left.
-fn leave(root: &Root, agent: &Agent, pids: &BTreeSet<Pid>) -> Vec<(Pid, AttachError)> {
-    std::thread::scope(|scope| {
-        let leave = |pid: Pid| {
-            let process = root.process(pid).ok()?;
-            let left = agent.detach(&process, &arrivals::options());
-            // One that has ended needs nothing.
-            left.err().filter(|_| process.is_same()).map(|error| (pid, error))
-        };
-        let leaving: Vec<_> = pids.iter().map(|&pid| scope.spawn(move || leave(pid))).collect();
-        leaving.into_iter().filter_map(|one| one.join().ok().flatten()).collect()
-    })
+/// The agent, to be loaded into processes that run.
+pub(super) fn read_agent() -> Result<Agent, Failure> {
+    Agent::read(&super::agent()?).map_err(|error| refused(&error))
+}
+
+/// What to say of a program that is not recorded with the service that started it.
+pub(super) fn not_recorded(pid: Pid, program: &str, error: &AttachError) -> String {
+    format!("process {pid}, {}, is not recorded: {error}", visible(program))
+}
+
+/// The processes of the services now.
+fn members(root: &Root, services: &[Service], args: &RecordArgs) -> Vec<Pid> {
+    let now = services.iter().map(|service| look::refreshed(root, service, &args.target));
+    now.flat_map(|service| service.members).map(|member| member.pid).collect()
 }
 
 fn refused(error: &AttachError) -> Failure {
@@ -168,6 +166,14 @@ impl<'a> Recording<'a> {
         }
     }
 
+    /// What arrived last is met, too.
+    fn catch_up(&mut self, news: &Receiver<News>) {
+        self.take_up(news);
+        if self.failed.is_none() {
+            self.failed = self.turn().err();
+        }
+    }
+
     fn turn(&mut self) -> Result<Turn, CollectError> {
         self.files.step(&mut self.collector, self.printer)?;
         self.collector.turn()
@@ -175,7 +181,7 @@ impl<'a> Recording<'a> {
 
     fn take_up(&mut self, news: &Receiver<News>) {
         while let Ok(news) = news.try_recv() {
-            let Arrival { pid, is_first, outcome } = match news {
+            let Arrival { pid, program, coming, outcome } = match news {
                 News::Arrived(arrival) => arrival,
                 News::Found(Opening { pid, found }) => {
                     self.collector.found(pid, found);
@@ -199,10 +205,13 @@ impl<'a> Recording<'a> {
                     self.collector.attached(process, attached.memory);
                 }
                 // A worker that has ended meanwhile is nothing to worry about.
-                Err(error) if !is_first && error.is_gone() => {}
+                Err(error) if coming != Coming::First && error.is_gone() => {}
+                Err(error) if coming == Coming::Program => {
+                    self.printer.warn(&not_recorded(pid, &program, &error));
+                }
                 Err(error) => self.refuse(refused(&error)),
             }
-            if is_first {
+            if coming == Coming::First {
                 self.n_awaited -= 1;
                 if self.n_awaited == 0 {
                     self.say_attached();
@@ -262,11 +271,9 @@ impl<'a> Recording<'a> {
         first.unwrap_or_else(|| Failure::new(Exit::Target, "the service has ended"))
     }
 
-    /// Every process that may call through the agent.
-    fn everyone(&self, root: &Root, services: &[Service], args: &RecordArgs) -> BTreeSet<Pid> {
-        let now = services.iter().map(|service| look::refreshed(root, service, &args.target));
-        let members = now.flat_map(|service| service.members).map(|member| member.pid);
-        members.chain(self.attached.iter().copied()).chain(self.collector.pids()).collect()
+    /// The processes that were recorded, as far as they are known.
+    fn everyone(&self) -> BTreeSet<Pid> {
+        self.attached.iter().copied().chain(self.collector.pids()).collect()
     }
 
     fn end(self) -> Result<Summary, CollectError> {

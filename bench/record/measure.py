@@ -63,7 +63,7 @@ def main() -> None:
         if "programs" in args.part:
             programs(args, python, Path(folder, "capture"))
         if "threads" in args.part:
-            threads.measure(python, Path(folder), args.rounds)
+            threads.measure(python, Path(folder), min(args.rounds, 4))
     if "service" in args.part:
         service.measure(args.pairs)
     progress(f"all in {time.monotonic() - began:.0f} s\n")
@@ -75,9 +75,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("-p", "--part", action="append", choices=PARTS, help="only this one; repeatable")
     parser.add_argument("-w", "--work", action="append", choices=WORK, help="only this one; repeatable")
-    parser.add_argument("-n", "--rounds", type=int, default=8, help="slow arms take part in half of them")
+    parser.add_argument("-n", "--rounds", type=int, default=6, help="slow arms take part in half of them")
     parser.add_argument("--seconds", type=float, default=0.3, help="of processor time, for none, per trial")
-    parser.add_argument("--pairs", type=int, default=6, help="turns of the service under each state")
+    parser.add_argument("--pairs", type=int, default=5, help="turns of the service under each state")
     parser.add_argument("--objects", action="store_true", help="with Python's own allocators recorded, too")
     parser.add_argument("--python", type=Path, help="with what requirements.txt lists; bench/record/.venv")
     args = parser.parse_args()

@@ -105,3 +105,89 @@ fn try_step(rule: Rule, registers: &Registers, memory: &mut impl Memory) -> Opti
     let pc = recover(Saved::At(-8), None)?;
     Some(Step::Caller(Registers { pc, sp: cfa, bp, bx, is_return: true }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stack from 0x1000 on, whose words are their own addresses with a bit set.
+    struct Stack;
+
+    const TAG: u64 = 1 << 40;
+
+    impl Memory for Stack {
+        fn word(&mut self, addr: u64) -> Option<u64> {
+            (0x1000..0x2000).contains(&addr).then_some(addr | TAG)
+        }
+    }
+
+    const AT: Registers =
+        Registers { pc: 0x40_0000, sp: 0x1100, bp: Some(0x1200), bx: Some(0x1300), is_return: false };
+
+    fn rule(cfa: Cfa) -> Rule {
+        Rule { cfa, rbp: Saved::Kept, rbx: Saved::Kept, runs_python: false }
+    }
+
+    fn caller(rule: Rule, registers: Registers) -> Option<Registers> {
+        match step(rule, &registers, &mut Stack) {
+            Step::Caller(registers) => Some(registers),
+            Step::Ended(ended) => {
+                assert_eq!(ended, Ended::Unknown);
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn the_cfa_is_found_from_each_register_and_the_return_address_lies_below_it() {
+        let check = |base, offset, sp: u64| {
+            let expected = Registers { pc: (sp - 8) | TAG, sp, is_return: true, ..AT };
+            assert_eq!(caller(rule(Cfa::Offset(base, offset)), AT), Some(expected), "{base:?} {offset}");
+        };
+        check(Base::Rsp, 8, 0x1108);
+        check(Base::Rbp, 16, 0x1210);
+        check(Base::Rbx, -256, 0x1200);
+        // A pointer to the frame, kept in memory: here it leads out of the stack.
+        assert_eq!(caller(rule(Cfa::Loaded(Base::Rbp, -8)), AT), None);
+    }
+
+    #[test]
+    fn registers_are_recovered_from_where_the_rule_says() {
+        let check = |rbp, bp| {
+            let found = caller(Rule { rbp, rbx: rbp, ..rule(Cfa::Offset(Base::Rsp, 32)) }, AT).unwrap();
+            assert_eq!(found.bp, bp, "{rbp:?}");
+        };
+        check(Saved::Kept, AT.bp);
+        check(Saved::At(-16), Some(0x1110 | TAG));
+        check(Saved::AtRbp(8), Some(0x1208 | TAG));
+        check(Saved::At(-0x1000), None);
+        check(Saved::Lost, None);
+        let found = caller(Rule { rbx: Saved::Lost, ..rule(Cfa::Offset(Base::Rsp, 32)) }, AT).unwrap();
+        assert_eq!((found.bp, found.bx), (AT.bp, None));
+    }
+
+    #[test]
+    fn a_walk_that_would_not_go_up_or_cannot_be_known_ends() {
+        let check = |cfa, registers| assert_eq!(caller(rule(cfa), registers), None, "{cfa:?}");
+        check(Cfa::Offset(Base::Rsp, 0), AT);
+        check(Cfa::Offset(Base::Rsp, -8), AT);
+        check(Cfa::Offset(Base::Rsp, 4), AT);
+        check(Cfa::Offset(Base::Rsp, 0x4000), AT);
+        check(Cfa::Offset(Base::Rbp, 16), Registers { bp: None, ..AT });
+        check(Cfa::Offset(Base::Rbx, 16), Registers { bx: None, ..AT });
+        check(Cfa::Offset(Base::Rsp, -8), Registers { sp: 0, ..AT });
+        check(Cfa::Unknown, AT);
+        assert_eq!(step(rule(Cfa::End), &AT, &mut Stack), Step::Ended(Ended::Outermost));
+    }
+
+    #[test]
+    fn what_a_signal_interrupted_goes_on_where_it_was_on_any_stack() {
+        // Offsets of struct ucontext_t and sigcontext of Linux, x86-64: rbp, rbx, rsp, rip.
+        let [bp, bx, sp, pc] = [120, 128, 160, 168].map(|offset| (0x1100 + offset) | TAG);
+        let expected = Registers { pc, sp, bp: Some(bp), bx: Some(bx), is_return: false };
+        assert_eq!(caller(rule(Cfa::Signal), AT), Some(expected));
+        // It had not called anything: its own instruction is looked up, a caller's is the one before.
+        assert_eq!(expected.lookup(), pc);
+        assert_eq!(Registers { is_return: true, ..expected }.lookup(), pc - 1);
+    }
+}

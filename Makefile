@@ -10,7 +10,7 @@ TOOLS := $(TARGET)/tools
 
 say = @printf '\n== %s\n' "$(1)"
 
-.PHONY: build library demo article test setup fixtures bench corpus fuzz fuzz-replay lint unit generated policy short-demo clean-demo help
+.PHONY: build library demo article test setup fixtures bench corpus fuzz fuzz-replay long-faults lint unit generated policy short-demo clean-demo help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -92,6 +92,9 @@ short-demo: library ## the demo with one round of load and the debug build
 
 corpus: build ## precision and recall of the verdicts on labelled services
 	cargo xtask corpus
+
+long-faults: library ## the tests of faults with their loops in full, LONG_SECONDS each at the most (hours)
+	cargo xtask long-faults --seconds $(or $(LONG_SECONDS),600)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS, 60 if not said
 	@fuzz/run

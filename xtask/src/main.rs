@@ -7,6 +7,7 @@
 mod corpus;
 mod deps;
 mod generate;
+mod long_faults;
 mod workspace;
 
 use std::process::ExitCode;
@@ -22,6 +23,9 @@ chores:
   corpus [--publish] [--python PATH] [--binary PATH] [NAME...]
                         score the verdicts on tests/corpus, or on the named services of it;
                         --publish writes docs/corpus.md
+  long-faults [--seconds N] [WORD...]
+                        the tests of faults with their loops in full, or as long as N seconds each;
+                        WORDs are for cargo nextest run, such as -p CRATE and parts of names
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +49,7 @@ fn run(arguments: &[String]) -> Result<String> {
         ["deps"] => deps::check(),
         ["generate"] => generate::run(generate::Mode::Write),
         ["generate", "--check"] => generate::run(generate::Mode::Check),
+        ["long-faults", ref rest @ ..] => long_faults::run(rest),
         ["corpus", ref rest @ ..] => corpus::run(&corpus::Request::parse(rest)?),
         _ => bail!("no such chore: {}\n\n{USAGE}", words.join(" ")),
     }

@@ -104,7 +104,7 @@ fn check_planted(interpreter: &Interpreter) {
 }
 
 #[test]
-fn planted_memory_is_in_its_class_on_every_interpreter() {
+fn fault_43_planted_memory_is_in_its_class_on_every_interpreter() {
     for interpreter in interpreters() {
         check_planted(interpreter);
     }

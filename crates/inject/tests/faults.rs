@@ -11,13 +11,14 @@ use common::{Peek, eventually, process, program, text, trim, trim_call, until_bl
 use slackwater_base::Pid;
 use slackwater_inject::{InjectError, Options, Point, Target};
 use slackwater_procfs::{Root, State};
+use slackwater_testkit::{Rounds, rounds};
 
 const SPINNER: &str = include_str!("victims/spinner.c");
 const STORM: &str = include_str!("victims/storm.c");
 const WAITS: &str = include_str!("victims/waits.c");
 
-/// Enters a storm for `lasting`, while no thread may stand still for long.
-fn storm(name: &str, threads: &[&str], lasting: Duration) {
+/// Enters a storm again and again, while no thread may stand still for long.
+fn storm(name: &str, threads: &[&str], entering: Rounds) {
     let program = threads.iter().fold(program("storm", STORM), |program, count| program.arg(count));
     let mut victim = program.spawn().unwrap();
     let process = process(&victim);
@@ -44,8 +45,7 @@ fn storm(name: &str, threads: &[&str], lasting: Duration) {
             }
             longest
         });
-        let start = Instant::now();
-        while start.elapsed() < lasting {
+        for _ in entering {
             match trim(&process, &Options { search: Duration::from_millis(300), ..Options::default() }) {
                 Ok(outcome) => {
                     assert!(outcome.finished, "{outcome:?}");
@@ -76,23 +76,23 @@ fn storm(name: &str, threads: &[&str], lasting: Duration) {
 
 #[test]
 fn fault_01_malloc_storm() {
-    storm("malloc", &["32", "0", "0", "2"], Duration::from_secs(3));
+    storm("malloc", &["32", "0", "0", "2"], rounds(30, 10_000));
 }
 
 #[test]
 fn fault_01_loader_storm() {
-    storm("loader", &["2", "4", "0", "2"], Duration::from_secs(3));
+    storm("loader", &["2", "4", "0", "2"], rounds(30, 10_000));
 }
 
 #[test]
 fn fault_01_fork_storm() {
-    storm("fork", &["2", "0", "4", "2"], Duration::from_secs(3));
+    storm("fork", &["2", "0", "4", "2"], rounds(30, 10_000));
 }
 
 /// Every thread allocates, loads or forks all the time: the proof has to find the gaps.
 #[test]
 fn fault_01_nobody_waits() {
-    storm("nobody waits", &["4", "2", "1", "0", "busy"], Duration::from_secs(3));
+    storm("nobody waits", &["4", "2", "1", "0", "busy"], rounds(30, 10_000));
 }
 
 #[test]
@@ -115,12 +115,12 @@ fn fault_02_stopped_while_we_stop_it() {
     let mut victim = victim("waits", WAITS);
     let process = process(&victim);
     let mut refused = 0;
-    for round in 0..50 {
+    for round in rounds(50, 1000) {
         let target = Target::open(&process).unwrap();
         let call = trim_call(&target);
         std::thread::scope(|scope| {
             let stopper = scope.spawn(|| {
-                std::thread::sleep(Duration::from_micros(round * 40));
+                std::thread::sleep(Duration::from_micros(round % 50 * 40));
                 let pid = rustix::process::Pid::from_raw(process.pid().0).unwrap();
                 rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
             });
@@ -133,7 +133,7 @@ fn fault_02_stopped_while_we_stop_it() {
         victim.signal(libc::SIGCONT);
         eventually("continuing", || process.stat().unwrap().state != State::Stopped);
     }
-    eprintln!("{refused} of 50 refused");
+    eprintln!("{refused} refused");
     assert_eq!(victim.ask("poll").unwrap(), "waiting");
     victim.send("wake").unwrap();
     assert_eq!(victim.answer("poll").unwrap(), "1 0 1 1");
@@ -169,7 +169,7 @@ fn killed_helper(pid: Pid, die_at: Option<Point>) -> std::process::Child {
 }
 
 /// Kills the tool `times` while it enters the spinner: at every point in turn, or after a delay.
-fn kill_the_tool(arguments: &[&str], times: u32, point: impl Fn(u32) -> Option<Point>) {
+fn kill_the_tool(arguments: &[&str], times: Rounds, point: impl Fn(u64) -> Option<Point>) {
     let program =
         arguments.iter().fold(program("spinner", SPINNER), |program, argument| program.arg(argument));
     let mut victim = program.spawn().unwrap();
@@ -180,14 +180,14 @@ fn kill_the_tool(arguments: &[&str], times: u32, point: impl Fn(u32) -> Option<P
     let mappings_before = process.maps().unwrap().len();
     victim.send("spin").unwrap();
     eventually("spinning", || peek.word(counter) > 0);
-    for time in 0..times {
+    for time in times {
         let mut helper = killed_helper(victim.pid(), point(time));
         if point(time).is_none() {
             use std::io::{BufRead, BufReader};
             let mut lines = BufReader::new(helper.stderr.take().unwrap()).lines();
             assert!(lines.any(|line| line.unwrap().contains("entering")));
             // Odd steps over a few entries' time, so that every instant of an entry is met.
-            std::thread::sleep(Duration::from_micros(u64::from(time) * 137 % 20_000));
+            std::thread::sleep(Duration::from_micros(time * 137 % 20_000));
             helper.kill().unwrap();
         }
         assert!(!helper.wait().unwrap().success());
@@ -206,12 +206,12 @@ fn kill_the_tool(arguments: &[&str], times: u32, point: impl Fn(u32) -> Option<P
 
 #[test]
 fn fault_03_the_tool_is_killed_at_every_point() {
-    kill_the_tool(&[], 25, |time| Some(Point::ALL[time as usize % Point::ALL.len()]));
+    kill_the_tool(&[], rounds(25, 1000), |time| Some(Point::ALL[time as usize % Point::ALL.len()]));
 }
 
 #[test]
 fn fault_03_the_tool_is_killed_at_any_time() {
-    kill_the_tool(&["timer"], 100, |_| None);
+    kill_the_tool(&["timer"], rounds(100, 10_000), |_| None);
 }
 
 #[test]
@@ -334,11 +334,11 @@ fn fault_04_gdb_came_first() {
 #[test]
 fn fault_06_the_target_is_killed_while_it_is_entered() {
     let mut reports = std::collections::BTreeMap::<String, u32>::new();
-    for round in 0..40 {
+    for round in rounds(40, 1000) {
         let victim = victim("waits", WAITS);
         let process = process(&victim);
         let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_micros(round * 100));
+            std::thread::sleep(Duration::from_micros(round % 40 * 100));
             victim.kill();
         });
         let report = match trim(&process, &Options::default()) {

@@ -32,7 +32,7 @@ fn agrees_with_smaps(live: &Live) {
 }
 
 #[test]
-fn resident_bytes_are_those_of_smaps_to_the_byte() {
+fn fault_43_resident_bytes_are_those_of_smaps_to_the_byte() {
     let spectrum = Spectrum::start();
     let live = open(spectrum.target.pid());
     agrees_with_smaps(&live);

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::{Page, entries};
+use crate::long_faults::results::{Run, Runs};
 use faults::{FAULTS, Fault};
 
 const INTRODUCTION: &str = "\
@@ -24,6 +25,16 @@ know in which such a tool can hurt or mislead. What the tests of a row show is w
 each is run by `make test`, which fails when one of them does. A fault without a test is
 **not promised**, whatever the code intends.
 
+";
+
+const LONG_FORM: &str = "
+## In the long form
+
+What these tests repeat is repeated a few times by `make test`. `make long-faults` goes on up to the rounds that
+are wanted, for ten minutes each at the most; this is how each ended last.
+
+| # | test | rounds | wanted | lasted | on | commit | ended |
+|--:|---|--:|--:|--:|---|---|---|
 ";
 
 /// A test that belongs to a fault.
@@ -52,7 +63,8 @@ pub(super) fn page(root: &Path) -> Result<Page> {
             bail!("test fault_{number:02}_{} names a fault that is not in the table", found[0].subject);
         }
     }
-    Ok(Page { path: "docs/promises.md".to_owned(), text: text(&proofs) })
+    let text = text(&proofs) + &long_form(&Runs::read(root)?.all);
+    Ok(Page { path: "docs/promises.md".to_owned(), text })
 }
 
 fn sources(root: &Path) -> Result<Vec<PathBuf>> {
@@ -123,6 +135,28 @@ fn row(fault: &Fault, proofs: &[Proof]) -> String {
     format!("| {} | {} | {} | {shown} |", fault.number, fault.fault, fault.promise)
 }
 
+/// How the long form of each test ended last.
+fn long_form(runs: &[Run]) -> String {
+    if runs.is_empty() {
+        return String::new();
+    }
+    let row = |run: &Run| {
+        let owner = run.package.strip_prefix("slackwater-").unwrap_or("cli");
+        let ended = if run.passed { "well" } else { "**failed**" };
+        format!(
+            "| {} | {} ({owner}) | {} | {} | {} s | {} | {} | {ended} |\n",
+            run.fault,
+            run.subject(),
+            run.rounds,
+            run.of,
+            run.seconds,
+            run.date,
+            run.commit
+        )
+    };
+    LONG_FORM.to_owned() + &runs.iter().map(row).collect::<String>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +179,16 @@ mod tests {
         assert!(text.contains("| 2 | "));
         assert!(text.contains("stays stopped (inject)"));
         assert_eq!(text.matches("**not promised** |").count(), FAULTS.len() - 1);
+    }
+
+    #[test]
+    fn a_long_form_that_failed_is_published_as_such() {
+        let text = "[[run]]\nfault = 14\npackage = \"slackwater-collect\"\ntest = \"a::fault_14_b_c\"\nrounds = 7\n\
+                    of = 9\nseconds = 60\npassed = false\ndate = \"2026-11-22\"\ncommit = \"abc\"\n";
+        let runs: Runs = toml::from_str(text).unwrap();
+        let row = "| 14 | b c (collect) | 7 | 9 | 60 s | 2026-11-22 | abc | **failed** |\n";
+        assert!(long_form(&runs.all).ends_with(row));
+        assert_eq!(long_form(&[]), "");
     }
 
     #[test]

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
+use slackwater_testkit::rounds;
+
 use crate::preload::{program, under};
 
-/// Forks per kind: `SLACKWATER_STORM` asks for more.
-fn n_forks(few: u32) -> u32 {
-    std::env::var("SLACKWATER_STORM").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
-}
+/// Forks per kind in the long form.
+const MANY: u64 = 50_000;
 
-fn storm(kind: &str, few: u32, governor: &str) {
-    let n = n_forks(few);
+fn storm(kind: &str, few: u64, governor: &str) {
     let mut target = under(&program!("fork_storm"))
         .env("SLACKWATER_GOVERNOR", governor)
-        .patience(Duration::from_secs(60 + u64::from(n)))
+        .patience(Duration::from_secs(60 + few))
         .spawn()
         .unwrap();
-    let answer = target.ask(&format!("{kind} {n}")).unwrap();
-    assert_eq!(answer, format!("{n} well, 0 failed, 0 hung"), "{kind}: {}", target.said());
+    for _ in rounds(few, MANY).by(few) {
+        let answer = target.ask(&format!("{kind} {few}")).unwrap();
+        assert_eq!(answer, format!("{few} well, 0 failed, 0 hung"), "{kind}: {}", target.said());
+    }
 }
 
 #[test]

@@ -124,14 +124,14 @@ fn a_program_that_is_not_python_is_diagnosed_too() {
 #[test]
 fn fault_06_a_service_that_ends_while_it_is_looked_at() {
     // Killed at random points of a walk: a clean answer or a clean refusal, never anything else.
-    for delay in 0..12 {
+    for delay in slackwater_testkit::rounds(12, 1000) {
         let target = retaining();
         let child = slackwater(&format!("diagnose --pid {} --json", target.pid()))
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(delay * 2));
+        std::thread::sleep(std::time::Duration::from_millis(delay % 12 * 2));
         target.kill();
         let ran = crate::Ran::from(child.wait_with_output().unwrap());
         match ran.code {

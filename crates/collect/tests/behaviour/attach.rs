@@ -13,6 +13,7 @@ use slackwater_memory::{Kind, Mapping, Sharing};
 use slackwater_procfs::{Process, Root};
 use slackwater_testkit::{
     Interpreter, Linking, Program, Target, agent_library, allocator_library, glibc_roots, interpreters,
+    rounds,
 };
 
 use crate::recording::{EXACT, SAMPLED, Told, program, read, while_turning};
@@ -225,7 +226,7 @@ fn libraries_that_are_loaded_later_are_seen() {
 #[test]
 fn fault_14_a_process_is_attached_to_again_and_again() {
     let mut target = allocating(python());
-    for round in 0..5 {
+    for round in rounds(5, 1000) {
         let options = if round % 2 == 0 { &EXACT } else { &SAMPLED };
         let told = attached(options, &mut target, |target| {
             assert_eq!(target.ask("keep").unwrap(), "done");

@@ -8,15 +8,10 @@ use slackwater_base::Pid;
 use slackwater_collect::Collector;
 use slackwater_inject::Point;
 use slackwater_procfs::Root;
-use slackwater_testkit::{Program, Target};
+use slackwater_testkit::{Program, Target, rounds};
 
 use crate::attach::{agent, attached, patient, process};
 use crate::recording::{EXACT, SAMPLED, program, while_turning};
-
-/// How often what is repeated is repeated; `SLACKWATER_ATTACH_ROUNDS` for longer.
-fn rounds(few: u32) -> u32 {
-    std::env::var("SLACKWATER_ATTACH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(few)
-}
 
 /// Points that were passed so far.
 static N_PASSED: AtomicU32 = AtomicU32::new(0);
@@ -54,7 +49,7 @@ fn process_again(process: &slackwater_procfs::Process) -> slackwater_procfs::Pro
     Root::host().process(process.pid()).unwrap()
 }
 
-fn helper(target: &Target, die_after: u32) -> Child {
+fn helper(target: &Target, die_after: u64) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "attach_trouble::helper_that_is_killed_while_it_attaches", "--nocapture"]);
     command.env("SLACKWATER_TEST_ATTACH", target.pid().to_string());
@@ -73,8 +68,9 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn fault_03_the_tool_is_killed_at_every_point_of_attaching_and_leaving() {
     // Three entries to attach, one to leave, with every point each.
-    let points = 4 * Point::ALL.len() as u32;
-    for die_after in 0..points.min(rounds(points)) {
+    let points = 4 * Point::ALL.len() as u64;
+    for round in rounds(points, 1000) {
+        let die_after = round % points;
         let mut target = program!("late").spawn().unwrap();
         let mut helper = helper(&target, die_after);
         assert!(!helper.wait().unwrap().success());
@@ -83,7 +79,7 @@ fn fault_03_the_tool_is_killed_at_every_point_of_attaching_and_leaving() {
         let status = process(&target).status().unwrap();
         assert_eq!(status.tracer, Some(0));
         // Where a recording was left behind it is forgotten after ten seconds; that is tried once.
-        if die_after % 7 == 0 {
+        if die_after.is_multiple_of(7) {
             let collector = Collector::new(&EXACT, Vec::new()).unwrap();
             eventually("attaching again", || {
                 agent().attach(&process(&target), &collector.settings(), &patient()).is_ok()
@@ -111,7 +107,7 @@ fn fault_14_attached_and_left_while_32_threads_allocate_and_others_load_and_fork
         };
         (0..count).map(word).collect()
     };
-    for round in 0..rounds(6) {
+    for round in rounds(6, 5000) {
         let options = if round % 2 == 0 { &SAMPLED } else { &EXACT };
         let agent = agent();
         let mut collector = Collector::new(options, std::io::sink()).unwrap();
@@ -137,11 +133,11 @@ fn fault_14_attached_and_left_while_32_threads_allocate_and_others_load_and_fork
 
 #[test]
 fn fault_06_the_target_is_killed_while_it_is_attached_to() {
-    for round in 0..rounds(10) {
+    for round in rounds(10, 1000) {
         let target = program!("late").spawn().unwrap();
         let process = process(&target);
         let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(u64::from(round) * 7 % 100));
+            std::thread::sleep(Duration::from_millis(round * 7 % 100));
             target.kill();
         });
         let mut collector = Collector::new(&EXACT, Vec::new()).unwrap();
@@ -171,11 +167,12 @@ fn memory_does_not_grow_with_the_number_of_recordings() {
         resident(&target)
     };
     let first = once();
-    let mut last = first;
-    for _ in 0..rounds(6) {
+    let (mut last, mut n_recordings) = (first, 0);
+    for _ in rounds(6, 1000) {
         last = once();
+        n_recordings += 1;
     }
     // The program itself keeps 700 kB each time.
-    let growth = last.saturating_sub(first) / u64::from(rounds(6));
+    let growth = last.saturating_sub(first) / n_recordings;
     assert!(growth < 1 << 20, "{growth} bytes for each recording");
 }

@@ -23,7 +23,7 @@ fn asked(options: &Options, program: &Program) -> (String, Told) {
 }
 
 #[test]
-fn every_function_of_the_family_is_seen_with_its_size() {
+fn fault_43_every_function_of_the_family_is_seen_with_its_size() {
     let (answer, told) = asked(&EXACT, &program!("family"));
     let addresses: Vec<u64> = answer
         .split_whitespace()
@@ -41,7 +41,7 @@ fn every_function_of_the_family_is_seen_with_its_size() {
 }
 
 #[test]
-fn an_address_is_never_handed_out_twice_without_a_free() {
+fn fault_43_an_address_is_never_handed_out_twice_without_a_free() {
     let (_, told) = asked(&EXACT, &program!("handover"));
     assert!(told.n_allocations > 160_000, "{}", told.n_allocations);
     assert_eq!((told.n_doubled, told.n_lost, told.degraded), (0, 0, false));

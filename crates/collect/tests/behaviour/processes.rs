@@ -2,7 +2,7 @@
 
 use slackwater_capture::{Ending, Generation};
 use slackwater_collect::{Collector, Options};
-use slackwater_testkit::{Interpreter, Program, interpreters};
+use slackwater_testkit::{Interpreter, Program, interpreters, rounds};
 
 use crate::recording::{EXACT, SAMPLED, read, record, under, while_turning};
 
@@ -84,15 +84,17 @@ os._exit(0)
     }
 }
 
-fn storm(options: &Options, kind: &str, n: u32) {
+fn storm(options: &Options, kind: &str, n: u64) {
     let program =
         Program::c("fork_storm", include_str!("../../../allocator/tests/programs/fork_storm.c")).unwrap();
     let mut collector = Collector::begin(options, Vec::new()).unwrap();
     let program = under(&collector, &program);
     while_turning(&mut collector, || {
         let mut target = program.spawn().unwrap();
-        let answer = target.ask(&format!("{kind} {n}")).unwrap();
-        assert_eq!(answer, format!("{n} well, 0 failed, 0 hung"), "{kind}");
+        for _ in rounds(n, 50_000).by(n) {
+            let answer = target.ask(&format!("{kind} {n}")).unwrap();
+            assert_eq!(answer, format!("{n} well, 0 failed, 0 hung"), "{kind}");
+        }
     });
     let (_, bytes) = collector.end().unwrap();
     let (told, gaps) = read(&bytes);

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn every_page_is_in_one_class_and_the_sum_is_all() {
+    fn fault_43_every_page_is_in_one_class_and_the_sum_is_all() {
         let figures = Figures { rss_bytes: 21 * PAGE_SIZE, ..Figures::default() };
         let heaps = [heap(&[range(HEAP + PAGE_SIZE, 4)], 4 * PAGE_SIZE)];
         let stacks = [Stack { range: range(STACK + PAGE_SIZE, 2), class: Class::Stack }];

@@ -181,7 +181,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_resident_byte_is_in_its_class(
+    fn fault_43_every_resident_byte_is_in_its_class(
         pools in proptest::collection::vec(pool(), 0..24),
         pages in proptest::collection::vec(page(), 256),
     ) {

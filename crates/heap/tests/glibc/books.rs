@@ -5,7 +5,7 @@ use slackwater_heap::ArenaKind;
 use crate::held::{Books, Walked, program};
 
 #[test]
-fn blocks_of_all_sizes() {
+fn fault_43_blocks_of_all_sizes() {
     let mut target = program("mixed", include_str!("../planted/mixed.c")).spawn().unwrap();
     let walked = Walked::whole(&target);
     assert_eq!(Books::of_walk(&walked.heap), Books::of_glibc(&mut target));
@@ -14,7 +14,7 @@ fn blocks_of_all_sizes() {
 }
 
 #[test]
-fn thread_caches() {
+fn fault_43_thread_caches() {
     for n_threads in ["1", "20"] {
         let program = program("caches", include_str!("../planted/caches.c")).arg(n_threads);
         let mut target = program.spawn().unwrap();
@@ -26,7 +26,7 @@ fn thread_caches() {
 }
 
 #[test]
-fn fast_bins() {
+fn fault_43_fast_bins() {
     let mut target = program("fast", include_str!("../planted/fast.c")).spawn().unwrap();
     let walked = Walked::whole(&target);
     let books = Books::of_glibc(&mut target);
@@ -35,7 +35,7 @@ fn fast_bins() {
 }
 
 #[test]
-fn arenas_of_several_heaps() {
+fn fault_43_arenas_of_several_heaps() {
     let mut target = program("arenas", include_str!("../planted/arenas.c")).arg("8").spawn().unwrap();
     let walked = Walked::whole(&target);
     assert_eq!(Books::of_walk(&walked.heap), Books::of_glibc(&mut target));
@@ -49,7 +49,7 @@ fn arenas_of_several_heaps() {
 }
 
 #[test]
-fn one_arena_for_all_threads() {
+fn fault_43_one_arena_for_all_threads() {
     let program =
         program("arenas", include_str!("../planted/arenas.c")).arg("4").env("MALLOC_ARENA_MAX", "1");
     let mut target = program.spawn().unwrap();
@@ -61,7 +61,7 @@ fn one_arena_for_all_threads() {
 /// Explicit huge pages change the size of heaps, whether the machine has some or not. The main
 /// arena then consists of maps that glibc keeps no list of: it is left unexplained, and said to be.
 #[test]
-fn heaps_for_huge_pages() {
+fn fault_43_heaps_for_huge_pages() {
     let program = program("arenas", include_str!("../planted/arenas.c")).arg("4");
     let target = program.env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=2").spawn().unwrap();
     let walked = Walked::new(&target);
@@ -74,7 +74,7 @@ fn heaps_for_huge_pages() {
 }
 
 #[test]
-fn mapped_chunks() {
+fn fault_43_mapped_chunks() {
     let mut target = program("mapped", include_str!("../planted/mapped.c")).spawn().unwrap();
     let walked = Walked::whole(&target);
     assert_eq!(Books::of_walk(&walked.heap), Books::of_glibc(&mut target));
@@ -83,7 +83,7 @@ fn mapped_chunks() {
 }
 
 #[test]
-fn another_user_of_the_program_break() {
+fn fault_43_another_user_of_the_program_break() {
     let mut target = program("foreign", include_str!("../planted/foreign.c")).spawn().unwrap();
     let walked = Walked::whole(&target);
     let mut books = Books::of_glibc(&mut target);

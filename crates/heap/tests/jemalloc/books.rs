@@ -14,7 +14,7 @@ fn compared(of: Statistics) -> [u64; 6] {
 }
 
 #[test]
-fn blocks_of_all_sizes() {
+fn fault_43_blocks_of_all_sizes() {
     // Four arenas, pages that are left to the kernel, blocks that begin at their page.
     for options in
         ["", "narenas:4", "dirty_decay_ms:1,muzzy_decay_ms:-1", "cache_oblivious:false", "tcache:false"]
@@ -32,7 +32,7 @@ fn blocks_of_all_sizes() {
 }
 
 #[test]
-fn metadata_is_overhead() {
+fn fault_43_metadata_is_overhead() {
     let mut target = program("jemalloc_mixed", MIXED).spawn().unwrap();
     let walked = Walked::whole(&target);
     let metadata = books(&mut target).metadata_bytes;
@@ -43,7 +43,7 @@ fn metadata_is_overhead() {
 }
 
 #[test]
-fn blocks_in_thread_caches_are_slack() {
+fn fault_43_blocks_in_thread_caches_are_slack() {
     for n_threads in ["1", "20"] {
         let mut target = program("jemalloc_caches", CACHES).arg(n_threads).spawn().unwrap();
         let walked = Walked::whole(&target);

@@ -28,7 +28,7 @@ fn walked(keep: u32) -> (u64, u64, u64) {
 }
 
 #[test]
-fn free_blocks_beside_survivors_are_pinned_and_not_live() {
+fn fault_43_free_blocks_beside_survivors_are_pinned_and_not_live() {
     // A string of 60 characters is a block of 112 bytes.
     let (live, pinned, _) = walked(1);
     assert!((48..65).contains(&live) && pinned < 4, "{live} MB live, {pinned} MB pinned");
@@ -37,7 +37,7 @@ fn free_blocks_beside_survivors_are_pinned_and_not_live() {
 }
 
 #[test]
-fn pools_that_hold_nothing_are_trimmable() {
+fn fault_43_pools_that_hold_nothing_are_trimmable() {
     let (live, pinned, trimmable) = walked(0);
     // Without a governor up to 16 MiB of pools lie unused, and what jemalloc keeps of the list comes on top.
     assert!(live < 12 && pinned < 4, "{live} MB live, {pinned} MB pinned");

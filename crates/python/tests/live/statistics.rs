@@ -34,7 +34,7 @@ fn check(heap: &Heap, said: &Statistics, locked: bool) {
 }
 
 #[test]
-fn every_interpreter_agrees_to_the_byte() {
+fn fault_43_every_interpreter_agrees_to_the_byte() {
     for interpreter in interpreters().iter().filter(|one| !one.is_free_threaded()) {
         let mut planted = Planted::start(interpreter, &[]);
         planted.plant();

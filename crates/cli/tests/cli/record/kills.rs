@@ -1,7 +1,5 @@
 //! SIGKILL of the recorder, of the recorded process, or of both, at any moment: who is left goes on, and
 //! the capture opens with everything up to shortly before.
-//!
-//! `SLACKWATER_KILLS=1000` is the long form.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use slackwater_testkit::agent_library;
+use slackwater_testkit::{agent_library, rounds};
 
 use super::{python, slackwater};
 
@@ -87,9 +85,8 @@ fn kill(folder: &Path, victim: Victim, delay: Duration) {
 
 #[test]
 fn fault_29_recorder_and_recorded_killed_at_any_moment() {
-    let n: u64 = std::env::var("SLACKWATER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
     let folder = tempfile::tempdir().unwrap();
-    for round in 0..n {
+    for round in rounds(6, 3000) {
         let victim = [Victim::Recorder, Victim::Recorded, Victim::Both][round as usize % 3];
         // Any moment of the first second and a half.
         let delay = Duration::from_micros(round.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 1_500_000);

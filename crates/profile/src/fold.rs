@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use slackwater_capture::{Allocation, Ending, Generation, Measure, NativeCode, Record, Sum, Summed};
 
+use crate::demangle::demangled;
 use crate::estimate::Estimate;
 use crate::live::{Block, Live, Origin, Piece};
 use crate::part::Tally;
@@ -20,7 +21,7 @@ const DEEPEST: usize = 10_000;
 fn native_frame(code: &NativeCode<'_>) -> Frame {
     let module = code.module.rsplit('/').next().unwrap_or_default();
     let function = match (code.function.is_empty(), module.is_empty()) {
-        (false, _) => code.function.to_string(),
+        (false, _) => demangled(&code.function),
         (true, false) => format!("{module}+{:#x}", code.offset),
         (true, true) => format!("{:#x}", code.offset),
     };

@@ -14,6 +14,7 @@
 //! Must never know: terminals, HTML, how events were collected.
 
 mod compaction;
+mod demangle;
 mod estimate;
 mod fold;
 mod following;

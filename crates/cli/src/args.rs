@@ -20,9 +20,10 @@ use slackwater_tune::{Allocator, Choice, Distribution};
 pub(crate) use self::lab::{
     LabArgs, LabCheckArgs, LabInitArgs, LabKeeperArgs, LabReportArgs, LabRunArgs, LabTuneArgs, LabVerb,
 };
-pub(crate) use self::moment::Range;
 pub(crate) use self::recording::{FileArgs, MarkArgs, RecordArgs, RecorderArgs};
-pub(crate) use self::reports::{ExportArgs, FlamegraphArgs, Format, LiveArgs, StatsArgs, TableArgs};
+pub(crate) use self::reports::{
+    ExportArgs, FlamegraphArgs, Format, Labels, LiveArgs, Read, StatsArgs, TableArgs,
+};
 use crate::duration;
 
 /// Why does a Python service hold its memory, and how to get it back.

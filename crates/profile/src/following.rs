@@ -10,6 +10,7 @@ use std::io::{Read, Seek};
 use slackwater_base::{Gap, Partial};
 use slackwater_capture::{Anchor, Capture, Generation, ReadError, Record};
 
+use crate::endpoint::Endpoints;
 use crate::fold::Fold;
 use crate::process::settle;
 use crate::profile::{Mark, OverTime, Profile};
@@ -140,6 +141,7 @@ impl Following {
             let process = settle(generation, fold, self.service.epoch, &mut profile.stacks, &mut gaps);
             profile.processes.push(process);
         }
+        profile.endpoints = Endpoints::of(&profile.stacks);
         Partial { value: profile, gaps }
     }
 }

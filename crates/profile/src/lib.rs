@@ -15,6 +15,7 @@
 
 mod compaction;
 mod demangle;
+mod endpoint;
 mod estimate;
 mod fold;
 mod following;
@@ -30,6 +31,7 @@ mod timeline;
 mod window;
 
 pub use compaction::{CompactError, Compacted, compact};
+pub use endpoint::{Endpoint, Endpoints, Kind};
 pub use estimate::{Estimate, Interval};
 pub use following::Following;
 pub use part::{Part, Usage};

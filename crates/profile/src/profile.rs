@@ -6,6 +6,7 @@ use std::io::{Read, Seek};
 use slackwater_base::Partial;
 use slackwater_capture::{Anchor, Capture, Generation, ReadError};
 
+use crate::endpoint::Endpoints;
 use crate::following::Following;
 use crate::part::Usage;
 use crate::process::ProcessProfile;
@@ -28,6 +29,8 @@ pub struct Mark {
 pub struct Profile {
     /// Stacks of all processes.
     pub stacks: Stacks,
+    /// Which request or task each stack served.
+    pub endpoints: Endpoints,
     /// The processes, in the order of their births.
     pub processes: Vec<ProcessProfile>,
     /// The two clocks.
@@ -92,6 +95,13 @@ impl Profile {
     #[must_use]
     pub fn only(mut self, generation: Generation) -> Self {
         self.processes.retain(|process| process.generation == generation);
+        self
+    }
+
+    /// Without a word about requests and tasks.
+    #[must_use]
+    pub fn without_endpoints(mut self) -> Self {
+        self.endpoints = Endpoints::default();
         self
     }
 

@@ -11,7 +11,7 @@ mod words;
 
 pub(crate) use doubts::{before, doubts};
 pub use json::{by_stack_json, statistics_json};
-pub use rows::{Grouping, Measure, Row, rows};
+pub use rows::{Grouping, Measure, Row, Unit, rows};
 pub(crate) use table::place;
 pub use table::{Question, by_stack, statistics};
-pub(crate) use words::{NO_PYTHON, amount, between, bytes_of, extent, line, who};
+pub(crate) use words::{NO_ENDPOINT, NO_PYTHON, amount, between, bytes_of, endpoint, extent, line, who};

@@ -6,7 +6,7 @@
 use slackwater_base::Bytes;
 use slackwater_profile::{ProcessProfile, Profile};
 
-use crate::allocations::{Grouping, Measure, amount, bytes_of, place, rows, who};
+use crate::allocations::{Grouping, Measure, Unit, amount, bytes_of, place, rows, who};
 use crate::columns::{shown_width, table};
 use crate::{Style, visible};
 
@@ -37,10 +37,19 @@ impl View {
             b'l' => self.measure = Measure::Live,
             b'p' => self.measure = Measure::Peak,
             b'a' => self.measure = Measure::Allocated,
-            b's' => self.grouping.whole_stacks ^= true,
+            b's' => self.grouping.unit = self.other_than(Unit::Stack),
+            b'e' => self.grouping.unit = self.other_than(Unit::Endpoint),
             b'w' => self.grouping.by_process ^= true,
             b' ' => self.is_paused ^= true,
             _ => {}
+        }
+    }
+
+    /// The same key leads there and back.
+    const fn other_than(&self, unit: Unit) -> Unit {
+        match (self.grouping.unit, unit) {
+            (Unit::Stack, Unit::Stack) | (Unit::Endpoint, Unit::Endpoint) => Unit::Line,
+            _ => unit,
         }
     }
 }
@@ -72,7 +81,7 @@ pub fn screen(
     lines.extend(stacks(profile, view, room, style));
     lines.truncate(n_lines.saturating_sub(1));
     lines.resize(n_lines.saturating_sub(1), String::new());
-    lines.push(style.dim("q quit  l live  p peak  a allocated  s whole stacks  w by worker  space pause"));
+    lines.push(style.dim("q quit  l live  p peak  a all  s stacks  e endpoints  w by worker  space pause"));
     lines.iter().map(|line| cut(line, n_columns)).collect()
 }
 
@@ -141,7 +150,7 @@ fn stacks(profile: &Profile, view: &View, room: usize, style: Style) -> Vec<Stri
                 process.map_or_else(String::new, who),
                 amount(estimate),
                 format!("{share:.1} %"),
-                place(profile, row, false),
+                place(profile, row, if grouping.unit == Unit::Stack { Unit::Line } else { grouping.unit }),
             ]
         })
         .collect();

@@ -7,22 +7,44 @@ use slackwater_report::allocations::Measure;
 
 use super::moment::Range;
 
-/// Arguments of `table`.
+/// The part of a capture that is read.
 #[derive(Args, Debug)]
-pub(crate) struct TableArgs {
+pub(crate) struct Read {
     /// The capture
     #[arg(value_name = "FILE")]
     pub(crate) capture: PathBuf,
 
     #[command(flatten)]
-    pub(crate) measure: MeasureArgs,
+    pub(crate) range: Range,
 
     #[command(flatten)]
-    pub(crate) range: Range,
+    pub(crate) labels: Labels,
+}
+
+/// What is told of stacks beside their lines.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Labels {
+    /// Do not tell which request or task a stack served
+    #[arg(long)]
+    pub(crate) no_endpoints: bool,
+}
+
+/// Arguments of `table`.
+#[derive(Args, Debug)]
+pub(crate) struct TableArgs {
+    #[command(flatten)]
+    pub(crate) read: Read,
+
+    #[command(flatten)]
+    pub(crate) measure: MeasureArgs,
 
     /// A row for each whole stack, not for each line of code
     #[arg(long)]
     pub(crate) stacks: bool,
+
+    /// A row for each function that answers requests or does tasks
+    #[arg(long, conflicts_with_all = ["stacks", "no_endpoints"])]
+    pub(crate) by_endpoint: bool,
 
     /// Tell processes apart, each with its pid
     #[arg(long, visible_alias = "by-process")]
@@ -40,12 +62,8 @@ pub(crate) struct TableArgs {
 /// Arguments of `stats`.
 #[derive(Args, Debug)]
 pub(crate) struct StatsArgs {
-    /// The capture
-    #[arg(value_name = "FILE")]
-    pub(crate) capture: PathBuf,
-
     #[command(flatten)]
-    pub(crate) range: Range,
+    pub(crate) read: Read,
 
     /// Print JSON, schema 1
     #[arg(long)]
@@ -99,6 +117,9 @@ pub(crate) struct FlamegraphArgs {
     /// What the page shows first; the high-water mark unless said
     #[command(flatten)]
     pub(crate) measure: MeasureArgs,
+
+    #[command(flatten)]
+    pub(crate) labels: Labels,
 }
 
 slackwater_base::words! {
@@ -116,9 +137,8 @@ slackwater_base::words! {
 /// Arguments of `export`.
 #[derive(Args, Debug)]
 pub(crate) struct ExportArgs {
-    /// The capture
-    #[arg(value_name = "FILE")]
-    pub(crate) capture: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: Read,
 
     /// speedscope (JSON), pprof (with all measures), or collapsed (text)
     #[arg(long, value_name = "FORMAT", value_parser = super::word(Format::ALL, Format::key))]
@@ -134,9 +154,6 @@ pub(crate) struct ExportArgs {
 
     #[command(flatten)]
     pub(crate) measure: MeasureArgs,
-
-    #[command(flatten)]
-    pub(crate) range: Range,
 }
 
 /// Arguments of `live`.

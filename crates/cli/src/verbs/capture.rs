@@ -6,15 +6,16 @@ use slackwater_base::Partial;
 use slackwater_capture::{Capture, Index, ReadError};
 use slackwater_profile::{Profile, Window};
 
-use crate::args::Range;
+use crate::args::{Labels, Read};
 use crate::exit::{Exit, Failure};
 
 /// Reads and adds up a part of a capture.
-pub(super) fn profile(path: &Path, range: &Range) -> Result<Partial<Profile>, Failure> {
-    let opened = open(path)?;
-    let window = range.window(opened.value.index().span_ns());
+pub(super) fn profile(read: &Read) -> Result<Partial<Profile>, Failure> {
+    let opened = open(&read.capture)?;
+    let window = read.range.window(opened.value.index().span_ns());
     still_known(opened.value.index(), window)?;
-    Profile::of(opened, window).map_err(|error| refused(&error))
+    let profile = Profile::of(opened, window).map_err(|error| refused(&error))?;
+    Ok(labelled(profile, read.labels))
 }
 
 /// Refuses to look into a time of which only sums are kept.
@@ -38,8 +39,14 @@ pub(super) fn open(path: &Path) -> Result<Partial<Capture>, Failure> {
 }
 
 /// Reads and adds up a capture, with what was when.
-pub(super) fn over_time(path: &Path) -> Result<Partial<Profile>, Failure> {
-    Profile::over_time(open(path)?).map_err(|error| refused(&error))
+pub(super) fn over_time(path: &Path, labels: Labels) -> Result<Partial<Profile>, Failure> {
+    let profile = Profile::over_time(open(path)?).map_err(|error| refused(&error))?;
+    Ok(labelled(profile, labels))
+}
+
+fn labelled(profile: Partial<Profile>, labels: Labels) -> Partial<Profile> {
+    let Partial { value, gaps } = profile;
+    Partial { value: if labels.no_endpoints { value.without_endpoints() } else { value }, gaps }
 }
 
 pub(super) fn refused(error: &ReadError) -> Failure {

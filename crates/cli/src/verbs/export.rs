@@ -14,7 +14,7 @@ pub(crate) const MANUAL: &str = "\
 Writes a recording in the format of another viewer. speedscope gets a profile for each process, weighed in \
 bytes of the high-water mark, of what was not given back (--leaks), or of all that was handed out \
 (--allocated); so do collapsed stacks. pprof gets all of them as sample types (alloc_space, inuse_space, \
-peak_space, ...), with process and thread as labels.\n\n\
+peak_space, ...), with process, thread and endpoint as labels.\n\n\
 These formats have no room for intervals: of a sampled recording they hold the estimates. `slackwater \
 table` says how far each may be off.\n\n\
 Examples:\n  \
@@ -27,9 +27,9 @@ Examples:\n  \
 /// # Errors
 /// When the file is no capture, or the document cannot be written.
 pub(crate) fn run(args: &ExportArgs, printer: &Printer) -> Result<Exit, Failure> {
-    let profile = capture::profile(&args.capture, &args.range)?;
+    let profile = capture::profile(&args.read)?;
     let measure = args.measure.or(Measure::Peak);
-    let name = args.capture.file_name().unwrap_or_default().to_string_lossy();
+    let name = args.read.capture.file_name().unwrap_or_default().to_string_lossy();
     let (bytes, ending) = match args.format {
         Format::Speedscope => {
             (export::speedscope(&name, &profile.value, measure).into_bytes(), "speedscope.json")
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ExportArgs, printer: &Printer) -> Result<Exit, Failure>
         printer.bytes(&bytes)?;
         return Ok(Exit::Done);
     }
-    let file = args.output.clone().unwrap_or_else(|| output::beside(&args.capture, ending));
+    let file = args.output.clone().unwrap_or_else(|| output::beside(&args.read.capture, ending));
     output::write(&file, args.force, &bytes)?;
     printer.note(&format!("{}: {}", args.format.key(), visible(&file.display().to_string())));
     Ok(Exit::Done)

@@ -11,7 +11,8 @@ pub(crate) const MANUAL: &str = "\
 Says what each process of a recorded service allocated, kept and at most held, how it ended, and what of \
 the recording is missing.\n\n\
 `live at end` is what was not given back when the process, or the recording, ended; `live peak` is the \
-most that was live at a time, and `RSS peak` the most memory that it had resident.\n\n\
+most that was live at a time, and `RSS peak` the most memory that it had resident. Where web or task \
+frameworks were recorded, their endpoints follow: see `slackwater help table`.\n\n\
 Examples:\n  \
   slackwater stats gunicorn.slackwater\n  \
   slackwater stats --json gunicorn.slackwater";
@@ -21,7 +22,7 @@ Examples:\n  \
 /// # Errors
 /// When the file is no capture.
 pub(crate) fn run(args: &StatsArgs, printer: &Printer) -> Result<Exit, Failure> {
-    let profile = capture::profile(&args.capture, &args.range)?;
+    let profile = capture::profile(&args.read)?;
     let text = if args.json {
         json::line(&allocations::statistics_json(&profile.value, &profile.gaps))
     } else {

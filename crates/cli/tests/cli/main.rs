@@ -5,6 +5,7 @@
 mod advise;
 mod diagnose;
 mod doctor;
+mod endpoints;
 mod follow_exec;
 mod lab;
 mod namespaces;

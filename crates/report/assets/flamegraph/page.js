@@ -95,8 +95,11 @@
     mean = Math.max(0, ...chosen.map((process) => process.sample_mean));
     const split = form.elements.split.value;
     const { of, peakSlice } = amounts(data, chosen, measure, strip.range);
-    const splitBy = split === "process" ? (process) => process.label
-      : split === "thread" ? (process, part) => `${process.label}: ${process.threads[process.thread[part]]}` : null;
+    const splitBy = {
+      process: (process) => process.label,
+      thread: (process, part) => `${process.label}: ${process.threads[process.thread[part]]}`,
+      endpoint: (process, part) => data.endpoints[stacks.endpoint[process.stack[part]]],
+    }[split] ?? null;
     tree = grow(data, chosen, of, { splitBy, isInverted: at("inverted").checked, isHidden: at("imports").checked ? isImport : () => false });
     graph.isUpward = at("upward").checked;
     const when = peakSlice !== null ? `, at ${seconds((peakSlice + 1) * data.slice_s)}`

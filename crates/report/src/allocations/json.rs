@@ -6,9 +6,9 @@
 use serde_json::{Value, json};
 use slackwater_base::Gap;
 use slackwater_capture::Ending;
-use slackwater_profile::{Before, Estimate, ProcessProfile, Profile};
+use slackwater_profile::{Before, Endpoint, Estimate, ProcessProfile, Profile};
 
-use super::rows::{Grouping, Row, rows};
+use super::rows::{Grouping, Measure, Row, Unit, rows};
 use super::table::Question;
 
 const SCHEMA: u32 = 1;
@@ -17,7 +17,7 @@ const SCHEMA: u32 = 1;
 #[must_use]
 pub fn by_stack_json(profile: &Profile, gaps: &[Gap], question: &Question) -> Value {
     let Question { measure, grouping, limit } = *question;
-    let all = rows(profile, measure, Grouping { whole_stacks: true, ..grouping });
+    let all = rows(profile, measure, Grouping { unit: Unit::Stack, ..grouping });
     let total = profile.total();
     json!({
         "schema": SCHEMA,
@@ -28,6 +28,7 @@ pub fn by_stack_json(profile: &Profile, gaps: &[Gap], question: &Question) -> Va
         "summed_until_ns": profile.summed_until_ns,
         "n_stacks": all.len(),
         "stacks": all.iter().take(limit).map(|one| row(profile, one)).collect::<Vec<_>>(),
+        "endpoints": endpoints(profile, measure, grouping.by_process),
         "gaps": gaps_json(gaps),
     })
 }
@@ -48,6 +49,7 @@ pub fn statistics_json(profile: &Profile, gaps: &[Gap]) -> Value {
         "summed_until_ns": profile.summed_until_ns,
         "n_stacks": profile.stacks.len(),
         "processes": profile.processes.iter().map(process).collect::<Vec<_>>(),
+        "endpoints": endpoints(profile, Measure::Allocated, false),
         "marks": profile.marks.iter().map(|mark| json!({ "ns": mark.ns, "name": mark.name })).collect::<Vec<_>>(),
         "gaps": gaps_json(gaps),
     })
@@ -63,10 +65,41 @@ fn row(profile: &Profile, row: &Row) -> Value {
     });
     json!({
         "frames": frames.collect::<Vec<_>>(),
+        "endpoint": profile.endpoints.get(row.stack).map(endpoint),
         "allocated": estimate(&row.usage.allocated),
         "live": estimate(&row.usage.live),
         "peak": estimate(&row.usage.peak),
-        "pid": row.process.and_then(|place| profile.processes.get(place)).map(|process| process.pid),
+        "pid": pid(profile, row),
+    })
+}
+
+fn pid(profile: &Profile, row: &Row) -> Option<u32> {
+    row.process.and_then(|place| profile.processes.get(place)).map(|process| process.pid)
+}
+
+/// What each request or task asked for; what served none is left out.
+fn endpoints(profile: &Profile, measure: Measure, by_process: bool) -> Vec<Value> {
+    let all = rows(profile, measure, Grouping { unit: Unit::Endpoint, by_process });
+    let told = all.iter().filter_map(|row| {
+        let endpoint = endpoint(profile.endpoints.all().get(row.endpoint?)?);
+        Some(json!({
+            "endpoint": endpoint,
+            "allocated": estimate(&row.usage.allocated),
+            "live": estimate(&row.usage.live),
+            "peak": estimate(&row.usage.peak),
+            "pid": pid(profile, row),
+        }))
+    });
+    told.collect()
+}
+
+fn endpoint(endpoint: &Endpoint) -> Value {
+    let (function, file) = endpoint.place.as_ref().map(|(function, file)| (function, file)).unzip();
+    json!({
+        "kind": endpoint.kind.key(),
+        "framework": endpoint.framework,
+        "function": function,
+        "file": file,
     })
 }
 

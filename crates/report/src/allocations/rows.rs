@@ -47,13 +47,15 @@ impl Measure {
     }
 }
 
-/// One stack, or several with the same innermost line: of Python, where there is one.
+/// One stack, or several that the grouping takes as one.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Row {
     /// The place of its process, where processes are told apart.
     pub process: Option<usize>,
     /// The stack; of several, the one with most bytes.
     pub stack: StackId,
+    /// The number of its endpoint, where endpoints are told apart.
+    pub endpoint: Option<usize>,
     /// How many stacks there are in it.
     pub n_stacks: usize,
     /// What they asked for.
@@ -68,11 +70,35 @@ impl Row {
     }
 }
 
+/// What stacks are taken as one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Unit {
+    /// Those with the same innermost line: of Python, where there is one.
+    #[default]
+    Line,
+    /// None.
+    Stack,
+    /// Those that served the same endpoint.
+    Endpoint,
+}
+
+impl Unit {
+    /// What several are called.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Line => "lines",
+            Self::Stack => "stacks",
+            Self::Endpoint => "endpoints",
+        }
+    }
+}
+
 /// What is one row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Grouping {
-    /// Each whole stack, not each innermost line.
-    pub whole_stacks: bool,
+    /// What stacks are taken as one.
+    pub unit: Unit,
     /// Each process by itself.
     pub by_process: bool,
 }
@@ -81,16 +107,21 @@ pub struct Grouping {
 #[must_use]
 pub fn rows(profile: &Profile, measure: Measure, grouping: Grouping) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    let mut places: HashMap<(Option<usize>, Innermost<'_>), usize> = HashMap::new();
+    let mut places: HashMap<(Option<usize>, Same<'_>), usize> = HashMap::new();
     let mut largest: Vec<f64> = Vec::new();
     for (process, stack, usage) in stacks(profile, grouping) {
-        let row = Row { process, stack, n_stacks: 1, usage };
-        let bytes = row.bytes(measure);
-        let innermost = match profile.stacks.frames_from_python(stack).next() {
-            Some(frame) if !grouping.whole_stacks => Innermost::Line(frame),
-            _ => Innermost::Whole(stack),
+        let innermost = || profile.stacks.frames_from_python(stack).next();
+        let (same, endpoint) = match grouping.unit {
+            Unit::Line => (innermost().map_or(Same::Stack(stack), Same::Line), None),
+            Unit::Stack => (Same::Stack(stack), None),
+            Unit::Endpoint => {
+                let endpoint = profile.endpoints.id(stack);
+                (Same::Endpoint(endpoint), endpoint)
+            }
         };
-        match places.get(&(process, innermost)) {
+        let row = Row { process, stack, endpoint, n_stacks: 1, usage };
+        let bytes = row.bytes(measure);
+        match places.get(&(process, same)) {
             Some(&place) => {
                 let merged = &mut rows[place];
                 merged.n_stacks += 1;
@@ -101,7 +132,7 @@ pub fn rows(profile: &Profile, measure: Measure, grouping: Grouping) -> Vec<Row>
                 }
             }
             None => {
-                places.insert((process, innermost), rows.len());
+                places.insert((process, same), rows.len());
                 largest.push(bytes);
                 rows.push(row);
             }
@@ -114,9 +145,10 @@ pub fn rows(profile: &Profile, measure: Measure, grouping: Grouping) -> Vec<Row>
 
 /// What makes two stacks one row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Innermost<'a> {
+enum Same<'a> {
     Line(&'a Frame),
-    Whole(StackId),
+    Stack(StackId),
+    Endpoint(Option<usize>),
 }
 
 /// Each stack once, or once for each process.

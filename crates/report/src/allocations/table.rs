@@ -5,13 +5,15 @@ use slackwater_capture::Ending;
 use slackwater_profile::{Frame, ProcessProfile, Profile};
 
 use super::doubts::{before, doubts};
-use super::rows::{Grouping, Measure, Row, rows};
-use super::words::{NO_PYTHON, amount, between, bytes_of, ending, extent, line, who};
+use super::rows::{Grouping, Measure, Row, Unit, rows};
+use super::words::{NO_ENDPOINT, NO_PYTHON, amount, between, bytes_of, ending, endpoint, extent, line, who};
 use crate::columns::table as columns;
 use crate::{Style, visible, wrapped};
 
 /// Callers that are shown beside a line.
 const CALLERS: usize = 2;
+/// Endpoints that are shown beside the processes.
+const ENDPOINTS: usize = 10;
 /// Frames of a stack that are shown when it is asked for.
 const FRAMES: usize = 30;
 
@@ -26,7 +28,7 @@ pub struct Question {
     pub limit: usize,
 }
 
-/// Who allocates, or who keeps: a row for each line of code or each stack.
+/// Who allocates, or who keeps: a row for each line of code, each stack or each endpoint.
 #[must_use]
 pub fn by_stack(profile: &Profile, gaps: &[Gap], question: &Question, style: Style) -> String {
     let Question { measure, grouping, limit } = *question;
@@ -34,7 +36,8 @@ pub fn by_stack(profile: &Profile, gaps: &[Gap], question: &Question, style: Sty
     let of_total = measure.of(&profile.total()).bytes;
     let mut out = heading(profile, style);
     let lines: Vec<_> = all.iter().take(limit).map(|row| cells(profile, row, question, of_total)).collect();
-    let mut header = vec![measure.title(), "95 % between", "share", "calls", "where"];
+    let of_what = if grouping.unit == Unit::Endpoint { "endpoint" } else { "where" };
+    let mut header = vec![measure.title(), "95 % between", "share", "calls", of_what];
     if grouping.by_process {
         header.insert(0, "pid");
     }
@@ -45,7 +48,7 @@ pub fn by_stack(profile: &Profile, gaps: &[Gap], question: &Question, style: Sty
     for (line, row) in shown.zip(&all) {
         out.push_str(line);
         out.push('\n');
-        if grouping.whole_stacks {
+        if grouping.unit == Unit::Stack {
             out.push_str(&stack_lines(profile, row, style));
         }
     }
@@ -58,7 +61,7 @@ pub fn by_stack(profile: &Profile, gaps: &[Gap], question: &Question, style: Sty
     }
     if let Some(rest) = all.get(limit..).filter(|rest| !rest.is_empty()) {
         let bytes: f64 = rest.iter().map(|row| row.bytes(measure)).sum();
-        let of_what = if grouping.whole_stacks { "stacks" } else { "lines" };
+        let of_what = grouping.unit.plural();
         out.push_str(&format!(" {} more {of_what} with {}\n", rest.len(), bytes_of(bytes)));
     }
     if measure != Measure::Allocated {
@@ -114,12 +117,44 @@ pub fn statistics(profile: &Profile, gaps: &[Gap], style: Style) -> String {
         profile.stacks.len(),
     );
     out.push_str(&format!(" {}\n", wrapped(&counts, 1)));
+    out.push_str(&by_endpoint(profile, style));
     for mark in &profile.marks {
         let seconds = (mark.ns as f64 - profile.span_ns.0 as f64) / 1e9;
         out.push_str(&format!(" mark at {seconds:.1} s: {}\n", visible(&mark.name)));
     }
     out.push_str(&before_lines(profile));
     out.push_str(&notes(profile, gaps, style));
+    out
+}
+
+/// Who was served for what, where that can be told.
+fn by_endpoint(profile: &Profile, style: Style) -> String {
+    if profile.endpoints.all().is_empty() {
+        return String::new();
+    }
+    let grouping = Grouping { unit: Unit::Endpoint, by_process: false };
+    let all = rows(profile, Measure::Allocated, grouping);
+    let lines: Vec<Vec<String>> = all
+        .iter()
+        .take(ENDPOINTS)
+        .map(|row| {
+            let usage = &row.usage;
+            vec![
+                amount(&usage.allocated),
+                amount(&usage.live),
+                format!("{:.0}", usage.allocated.count),
+                place(profile, row, Unit::Endpoint),
+            ]
+        })
+        .collect();
+    let mut out = String::from("\n");
+    let text = columns(&["allocated", "live at end", "calls", "endpoint"], &[3], &lines);
+    let mut shown = text.lines();
+    out.push_str(&format!("{}\n", style.strong(shown.next().unwrap_or_default())));
+    shown.for_each(|line| out.push_str(&format!("{line}\n")));
+    if all.len() > ENDPOINTS {
+        out.push_str(&format!(" {} more endpoints\n", all.len() - ENDPOINTS));
+    }
     out
 }
 
@@ -139,7 +174,7 @@ fn cells(profile: &Profile, row: &Row, question: &Question, total: f64) -> Vec<S
         between(estimate),
         format!("{share:.1} %"),
         format!("{:.0}", estimate.count),
-        place(profile, row, question.grouping.whole_stacks),
+        place(profile, row, question.grouping.unit),
     ];
     if let Some(process) = row.process.and_then(|place| profile.processes.get(place)) {
         cells.insert(0, who(process));
@@ -147,12 +182,19 @@ fn cells(profile: &Profile, row: &Row, question: &Question, total: f64) -> Vec<S
     cells
 }
 
-/// The innermost line, and those that called it.
-pub(crate) fn place(profile: &Profile, row: &Row, whole_stacks: bool) -> String {
-    if whole_stacks {
-        let innermost = profile.stacks.frames(row.stack).next();
-        return innermost.map_or_else(|| NO_PYTHON.to_owned(), line);
+/// The endpoint, the innermost line, or that and those that called it.
+pub(crate) fn place(profile: &Profile, row: &Row, unit: Unit) -> String {
+    match unit {
+        Unit::Line => innermost_line(profile, row),
+        Unit::Stack => profile.stacks.frames(row.stack).next().map_or_else(|| NO_PYTHON.to_owned(), line),
+        Unit::Endpoint => {
+            let it = row.endpoint.and_then(|id| profile.endpoints.all().get(id));
+            it.map_or_else(|| NO_ENDPOINT.to_owned(), endpoint)
+        }
     }
+}
+
+fn innermost_line(profile: &Profile, row: &Row) -> String {
     let mut frames = profile.stacks.frames_from_python(row.stack);
     let Some(innermost) = frames.next() else { return NO_PYTHON.to_owned() };
     let mut text = line(innermost);

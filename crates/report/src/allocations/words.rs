@@ -2,12 +2,14 @@
 
 use slackwater_base::Bytes;
 use slackwater_capture::Ending;
-use slackwater_profile::{Estimate, Frame, ProcessProfile, Profile};
+use slackwater_profile::{Endpoint, Estimate, Frame, ProcessProfile, Profile};
 
 use crate::visible;
 
 /// Where a stack has no frames.
 pub(crate) const NO_PYTHON: &str = "(no Python running)";
+/// Where no dispatcher is on the stack.
+pub(crate) const NO_ENDPOINT: &str = "(no request or task on the stack)";
 
 pub(crate) fn bytes_of(bytes: f64) -> String {
     Bytes(bytes.round().max(0.0) as u64).to_string()
@@ -33,13 +35,28 @@ pub(crate) fn amount(estimate: &Estimate) -> String {
 
 /// A function and where it is.
 pub(crate) fn line(frame: &Frame) -> String {
-    let file = frame.file.rsplit('/').take(2).collect::<Vec<_>>();
-    let file = file.into_iter().rev().collect::<Vec<_>>().join("/");
+    let file = end_of(&frame.file);
     match (file.is_empty(), frame.line) {
         (true, _) => visible(&frame.function).into_owned(),
-        (false, 0) => format!("{} {}", visible(&frame.function), visible(&file)),
-        (false, line) => format!("{} {}:{line}", visible(&frame.function), visible(&file)),
+        (false, 0) => format!("{} {}", visible(&frame.function), visible(file)),
+        (false, line) => format!("{} {}:{line}", visible(&frame.function), visible(file)),
     }
+}
+
+/// What answers a request or does a task, and who called it.
+pub(crate) fn endpoint(endpoint: &Endpoint) -> String {
+    let Endpoint { framework, place, .. } = endpoint;
+    match place {
+        Some((function, file)) => {
+            format!("{} {} ({framework})", visible(function), visible(end_of(file)))
+        }
+        None => format!("({framework}, outside its endpoints)"),
+    }
+}
+
+/// The last folder and the name.
+fn end_of(file: &str) -> &str {
+    file.rmatch_indices('/').nth(1).map_or(file, |(slash, _)| &file[slash + 1..])
 }
 
 /// How many processes, how long, and how closely they were recorded.

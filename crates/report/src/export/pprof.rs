@@ -14,7 +14,7 @@ use slackwater_base::Gap;
 use slackwater_profile::{Code, Frame, Part, ProcessProfile, Profile};
 
 use super::{NO_PYTHON, process_name, thread_name};
-use crate::allocations::{doubts, extent};
+use crate::allocations::{doubts, endpoint, extent};
 use crate::visible;
 
 /// `perftools.profiles.Profile`.
@@ -229,6 +229,9 @@ fn sample(profile: &Profile, process: &ProcessProfile, part: &Part, texts: &mut 
     ];
     if let Some(thread) = process.threads.get(usize::from(part.thread)) {
         label.push(Label { key: texts.id("thread"), str: texts.id(&thread_name(thread)), num: 0 });
+    }
+    if let Some(served) = profile.endpoints.get(part.stack) {
+        label.push(Label { key: texts.id("endpoint"), str: texts.id(&endpoint(served)), num: 0 });
     }
     Sample { location_id, value: values.map(|value| value.round() as i64).to_vec(), label }
 }

@@ -12,7 +12,7 @@ use slackwater_profile::{
 };
 
 use super::columns::{Amounts, HandedOut, Survived};
-use crate::allocations::{NO_PYTHON, who};
+use crate::allocations::{NO_ENDPOINT, NO_PYTHON, endpoint, who};
 use crate::visible;
 
 /// Most stacks of threads of processes that a page has.
@@ -20,12 +20,16 @@ const PARTS_MAX: usize = 150_000;
 /// Most cells of all timelines together.
 const CELLS_MAX: usize = 300_000;
 
+/// What the smallest stacks are together.
+const SMALLER: &str = "(stacks too small for this page)";
+
 /// All that the script reads.
 #[derive(Serialize)]
 pub(super) struct Data {
     strings: Vec<String>,
     frames: Frames,
     stacks: Nodes,
+    endpoints: Vec<String>,
     processes: Vec<Process>,
     n_slices: usize,
     slice_s: f64,
@@ -48,6 +52,8 @@ struct Frames {
 struct Nodes {
     parent: Vec<i64>,
     frame: Vec<u32>,
+    /// The place of what it served.
+    endpoint: Vec<usize>,
 }
 
 /// One process.
@@ -74,6 +80,15 @@ struct Process {
 struct Mark {
     name: String,
     at_s: f64,
+}
+
+/// What a stack of the page served.
+#[derive(Clone, Copy)]
+enum Served {
+    Endpoint(usize),
+    /// One thing and another: it is several stacks.
+    Several,
+    Nothing,
 }
 
 /// The stacks that the page has.
@@ -114,6 +129,13 @@ impl Data {
                 .marks
                 .iter()
                 .map(|mark| Mark { name: visible(&mark.name).into_owned(), at_s: from_start(mark.ns) })
+                .collect(),
+            endpoints: profile
+                .endpoints
+                .all()
+                .iter()
+                .map(endpoint)
+                .chain([SMALLER, NO_ENDPOINT].map(str::to_owned))
                 .collect(),
             strings: shown.strings,
             frames: shown.frames,
@@ -229,7 +251,11 @@ impl<'a> Shown<'a> {
         for (stack, frame) in missing.into_iter().rev() {
             let profile = self.profile;
             let frame = self.frame(&profile.stacks.distinct_frames()[frame]);
-            let id = self.node(below, frame);
+            let id = self.node(
+                below,
+                frame,
+                profile.endpoints.id(stack).map_or(Served::Nothing, Served::Endpoint),
+            );
             self.node_ids.insert(stack, id);
             below = i64::from(id);
         }
@@ -240,7 +266,7 @@ impl<'a> Shown<'a> {
         if let Some(id) = self.empty {
             return id;
         }
-        let id = self.named(NO_PYTHON);
+        let id = self.named(NO_PYTHON, Served::Nothing);
         *self.empty.insert(id)
     }
 
@@ -248,16 +274,23 @@ impl<'a> Shown<'a> {
         if let Some(id) = self.smaller {
             return id;
         }
-        let id = self.named("(stacks too small for this page)");
+        let id = self.named(SMALLER, Served::Several);
         *self.smaller.insert(id)
     }
 
-    fn named(&mut self, name: &str) -> u32 {
+    fn named(&mut self, name: &str, served: Served) -> u32 {
         let frame = self.new_frame(name, "", 0, "other");
-        self.node(-1, frame)
+        self.node(-1, frame, served)
     }
 
-    fn node(&mut self, parent: i64, frame: u32) -> u32 {
+    fn node(&mut self, parent: i64, frame: u32, served: Served) -> u32 {
+        // After the endpoints come the two that are none.
+        let n_endpoints = self.profile.endpoints.all().len();
+        self.nodes.endpoint.push(match served {
+            Served::Endpoint(id) => id,
+            Served::Several => n_endpoints,
+            Served::Nothing => n_endpoints + 1,
+        });
         self.nodes.parent.push(parent);
         self.nodes.frame.push(frame);
         self.nodes.parent.len() as u32 - 1

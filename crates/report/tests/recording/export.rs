@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use prost::Message;
-use slackwater_report::allocations::{Grouping, Measure, Question, by_stack_json, statistics_json};
+use slackwater_report::allocations::{Grouping, Measure, Question, Unit, by_stack_json, statistics_json};
 use slackwater_report::export::{PprofProfile, collapsed, pprof, speedscope};
 
 use crate::captures::{Recording, service};
@@ -92,7 +92,7 @@ fn collapsed_stacks_are_lines_that_add_up() {
 fn our_own_documents_are_as_the_schemas_say() {
     let recording = service();
     for by_process in [false, true] {
-        let grouping = Grouping { whole_stacks: true, by_process };
+        let grouping = Grouping { unit: Unit::Stack, by_process };
         let question = Question { measure: Measure::Live, grouping, limit: 3 };
         let document = by_stack_json(&recording.value, &recording.gaps, &question);
         validate(&published("record.table.v1.json"), &document);

@@ -1,6 +1,7 @@
 //! Where words go: data to stdout, everything else to stderr; colour only where it is welcome.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use slackwater_report::{Style, visible};
 
@@ -13,11 +14,28 @@ pub(crate) struct Printer {
     out: Style,
     err: Style,
     quiet: bool,
+    /// Lines that wait for the terminal.
+    waiting: Mutex<Option<Vec<String>>>,
+}
+
+/// Something else has the terminal. When this is dropped, what was said meanwhile is shown.
+pub(crate) struct Held<'a>(&'a Printer);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        waiting.into_iter().flatten().for_each(|line| self.0.line(&line));
+    }
 }
 
 impl Printer {
     pub(crate) fn new(color: ColorChoice, quiet: bool) -> Self {
-        Self { out: style(color, &io::stdout()), err: style(color, &io::stderr()), quiet }
+        Self {
+            out: style(color, &io::stdout()),
+            err: style(color, &io::stderr()),
+            quiet,
+            waiting: Mutex::new(None),
+        }
     }
 
     /// How data on stdout is dressed.
@@ -27,7 +45,7 @@ impl Printer {
 
     /// Whether a progress display on stderr is wanted.
     pub(crate) fn shows_progress(&self) -> bool {
-        !self.quiet && io::stderr().is_terminal()
+        !self.quiet && !self.is_held() && io::stderr().is_terminal()
     }
 
     /// Writes data to stdout. A reader that has gone away (`| head`) is no error, but ends the
@@ -44,6 +62,16 @@ impl Printer {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
             Err(error) => Err(Failure::new(Exit::Bug, "cannot write to standard output").caused_by(&error)),
         }
+    }
+
+    /// Keeps lines back until what this returns is dropped.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+        Held(self)
+    }
+
+    fn is_held(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Whether only results and errors are wanted.
@@ -76,6 +104,10 @@ impl Printer {
 
     /// A closed stderr loses the line, nothing else.
     fn line(&self, text: &str) {
+        if let Some(waiting) = &mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
+            waiting.push(text.to_owned());
+            return;
+        }
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 }

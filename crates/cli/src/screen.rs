@@ -7,7 +7,7 @@ use rustix::termios::{
 };
 
 /// Tenths of a second that a key is waited for.
-const PATIENCE: u8 = 5;
+const PATIENCE: u8 = 1;
 
 /// A terminal that shows whole screens. Dropping it gives it back as it was.
 pub(crate) struct Screen {

@@ -79,6 +79,10 @@ pub(crate) struct RecordArgs {
     #[command(flatten)]
     pub(crate) files: FileArgs,
 
+    /// Show meanwhile who holds most
+    #[arg(long, conflicts_with = "rotate")]
+    pub(crate) live: bool,
+
     /// Draw the same samples each time
     #[arg(long, value_name = "NUMBER", hide = true, default_value_t = 0)]
     pub(crate) seed: u64,

@@ -10,6 +10,7 @@ mod numbered;
 mod opening;
 mod rotation;
 mod supervise;
+mod view;
 mod young;
 
 pub(crate) use self::capped::parse as max_size;
@@ -29,6 +30,7 @@ use slackwater_collect::{Collector, Options, Stacks, Summary};
 use slackwater_report::visible;
 
 use self::follower::Follower;
+use self::view::View;
 use super::output;
 use super::run::command::Command;
 use crate::args::RecordArgs;
@@ -68,6 +70,8 @@ The command keeps its standard streams, and slackwater ends with its exit code (
 slackwater is killed, or the disk is full, the command goes on undisturbed, and what was written before \
 can be read. Contents of memory, arguments and environment are never recorded; names of functions, files \
 and threads are. The capture is readable for its owner only.\n\n\
+`--live` shows meanwhile what `slackwater live` does: the lines of code that hold most. q closes the view and \
+Ctrl-C ends the recording; a command that is started writes into FILE.log, not on the terminal.\n\n\
 `--rotate` goes on in another file when one has its size or age (FILE, FILE.2, ...); each can be read alone, \
 and `--keep 10` deletes all but the newest ten, so that a recording may run for weeks. A block that is \
 given back later than in the file where it was allocated counts as live in that one. `--max-size` keeps \
@@ -81,6 +85,7 @@ Examples:\n  \
   slackwater record --rotate 1h --keep 24 -- gunicorn app:app\n  \
   slackwater record --max-size 64M --name gunicorn\n  \
   slackwater record --exact -o run.slackwater -- python job.py\n  \
+  slackwater record --live --name gunicorn\n  \
   slackwater mark 'deployed 1.4'                    while it records\n  \
   slackwater table --leaks run.slackwater";
 
@@ -95,6 +100,9 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
         sample_mean: args.sample.0,
         seed: args.seed,
     };
+    if args.live {
+        view::require_terminal()?;
+    }
     let Some(name) = args.command.first() else { return attach::run(args, &options, printer) };
     let command = Command::find(name, var_os("PATH").as_deref())?;
     let agent = agent()?;
@@ -114,13 +122,25 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     if args.python_allocators {
         child.env("PYTHONMALLOC", "malloc");
     }
+    let mut view = None;
+    if args.live {
+        if let Some(log) = view::keep_off(&mut child, &output, args.force)? {
+            let log = log.display().to_string();
+            printer.note(&format!("slackwater: what the command writes goes to {}", visible(&log)));
+        }
+        view = Some(View::open(&output, printer));
+    }
     let mut follower = args.follow_exec.then(|| Follower::start(collector.settings())).transpose()?;
     let (code, ended) = supervise::until_the_end(child, collector, &options, |collector| {
+        if let Some(view) = &mut view {
+            view.step();
+        }
         if let Some(follower) = &mut follower {
             follower.take_up(collector, printer);
         }
         files.step(collector, printer)
     })?;
+    drop(view);
     if let Some(follower) = follower {
         follower.end(printer);
     }

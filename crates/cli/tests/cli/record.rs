@@ -2,6 +2,7 @@
 
 mod kills;
 mod sizes;
+mod view;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

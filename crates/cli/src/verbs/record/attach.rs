@@ -23,6 +23,7 @@ use super::files::Files;
 use super::leaving;
 use super::opening::Opening;
 use super::supervise::Pace;
+use super::view::View;
 use crate::args::RecordArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
@@ -52,6 +53,7 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
 
     let (sender, receiver) = channel();
     let mut recording = Recording::new(collector, files, options, n_first, printer);
+    recording.view = args.live.then(|| View::open(&output, printer));
     std::thread::scope(|scope| {
         scope.spawn(|| attacher.run(&services, &args.target, &sender));
         let deadline = args.duration.map(|duration| Instant::now() + duration);
@@ -61,6 +63,7 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
         recording.go_on_until(is_over, &receiver);
         arrivals::give_up();
     });
+    recording.view = None;
     recording.catch_up(&receiver);
     if recording.is_empty() {
         // Nothing is in it.
@@ -122,6 +125,7 @@ struct Recording<'a> {
     exit: Exit,
     failed: Option<CollectError>,
     bar: Option<ProgressBar>,
+    view: Option<View<'a>>,
 }
 
 impl<'a> Recording<'a> {
@@ -146,6 +150,7 @@ impl<'a> Recording<'a> {
             exit: Exit::Done,
             failed: None,
             bar: None,
+            view: None,
         }
     }
 
@@ -252,7 +257,10 @@ impl<'a> Recording<'a> {
         }
     }
 
-    fn show(&self, n_processes: usize) {
+    fn show(&mut self, n_processes: usize) {
+        if let Some(view) = &mut self.view {
+            view.step();
+        }
         if let Some(bar) = &self.bar {
             let written = Bytes(self.collector.written_bytes());
             bar.set_message(format!("{}, {written}", super::processes(n_processes)));

@@ -24,9 +24,9 @@ const SCRIPT: &str = concat!(
     include_str!("../../assets/flamegraph/page.js"),
 );
 /// SHA-256 of the script, for the policy. A test holds it against the files.
-const SCRIPT_HASH: &str = "a7RjKsjddKy3qnlXPKaA9buusFzU+HriZ9SCzQLNQC0=";
-const SHELL_STYLE: &str = include_str!("../../assets/shell.css");
-const STYLE: &str = include_str!("../../assets/flamegraph.css");
+const SCRIPT_HASH: &str = "+6mEuLm7LJI8B1jmfDIRTSfjGxQRmcGSSP43rMt5CNs=";
+const STYLE: &str =
+    concat!(include_str!("../../assets/shell.css"), include_str!("../../assets/flamegraph.css"));
 
 /// Lines in the table that needs no script.
 const ROWS: usize = 15;
@@ -35,6 +35,7 @@ const ROWS: usize = 15;
 #[template(path = "flamegraph.html")]
 struct Page {
     name: String,
+    slackwater: &'static str,
     headline: String,
     summary: Vec<String>,
     doubts: Vec<String>,
@@ -46,7 +47,6 @@ struct Page {
     data: String,
     script: &'static str,
     script_hash: &'static str,
-    shell_style: &'static str,
     style: &'static str,
 }
 
@@ -80,6 +80,7 @@ pub fn page(name: &str, profile: &Profile, gaps: &[Gap], measure: Measure) -> St
     let seconds = profile.span_ns.1.saturating_sub(profile.span_ns.0) as f64 / 1e9;
     let page = Page {
         name: visible(name).into_owned(),
+        slackwater: env!("CARGO_PKG_VERSION"),
         headline: headline(profile),
         summary: extent(profile).split(", ").map(str::to_owned).collect(),
         doubts: before(profile).into_iter().chain(doubts(profile, gaps)).collect(),
@@ -91,7 +92,6 @@ pub fn page(name: &str, profile: &Profile, gaps: &[Gap], measure: Measure) -> St
         data: in_script(&Data::of(profile)),
         script: SCRIPT,
         script_hash: SCRIPT_HASH,
-        shell_style: SHELL_STYLE,
         style: STYLE,
     };
     // Writing into a string fails only where a value cannot be shown, and these all can.

@@ -13,6 +13,7 @@ use slackwater_diagnose::{
 use slackwater_heap::{Allocator, Arena, ArenaKind};
 
 use crate::allocator::{block_json, jemalloc_json};
+use crate::text::acts_on_terminal;
 
 /// The schema's number.
 pub const SCHEMA: u32 = 1;
@@ -203,7 +204,17 @@ fn pinned_by(pinned_by: &PinnedBy, side: impl Fn(Resident) -> u64) -> Map<String
 #[must_use]
 pub fn line(value: &impl Serialize) -> String {
     // A value made of maps with string keys, numbers and strings always serialises.
-    let mut line = serde_json::to_string(value).unwrap_or_default();
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let mut line = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        // Only within strings, where an escape stands for the same.
+        if acts_on_terminal(c) {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| line.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            line.push(c);
+        }
+    }
     line.push('\n');
     line
 }

@@ -20,96 +20,20 @@ pub(super) enum Standing {
 }
 
 /// Top-level packages and modules that serve requests or tasks, or wrap who does.
-const PACKAGES: [&str; 62] = [
-    "a2wsgi",
-    "aiohttp",
-    "aiohttp_jinja2",
-    "amqp",
-    "anyio",
-    "arq",
-    "asgiref",
-    "billiard",
-    "blinker",
-    "bottle.py",
-    "celery",
-    "cheroot",
-    "cherrypy",
-    "daphne",
-    "ddtrace",
-    "decorator.py",
-    "django",
-    "dramatiq",
-    "drf_spectacular",
-    "elasticapm",
-    "eventlet",
-    "falcon",
-    "fastapi",
-    "flask",
-    "flask_cors",
-    "flask_limiter",
-    "flask_login",
-    "flask_restful",
-    "flask_restx",
-    "gevent",
-    "greenlet",
-    "gunicorn",
-    "h11",
-    "huey",
-    "hypercorn",
-    "kombu",
-    "logfire",
-    "meinheld",
-    "newrelic",
-    "ninja",
-    "opentelemetry",
-    "prometheus_client",
-    "pydantic",
-    "quart",
-    "raven",
-    "redis",
-    "rest_framework",
-    "rq",
-    "sanic",
-    "sentry_sdk",
-    "slowapi",
-    "sniffio",
-    "starlette",
-    "structlog",
-    "tornado",
-    "uvicorn",
-    "uvloop",
-    "vine",
-    "waitress",
-    "werkzeug",
-    "whitenoise",
-    "wrapt",
-];
+const PACKAGES: &str = "\
+    a2wsgi aiohttp aiohttp_jinja2 amqp anyio arq asgiref billiard blinker bottle.py celery cheroot \
+    cherrypy daphne ddtrace decorator.py django dramatiq drf_spectacular elasticapm eventlet falcon \
+    fastapi flask flask_cors flask_limiter flask_login flask_restful flask_restx gevent greenlet \
+    gunicorn h11 huey hypercorn kombu logfire meinheld newrelic ninja opentelemetry \
+    prometheus_client pydantic quart raven redis rest_framework rq sanic sentry_sdk slowapi sniffio \
+    starlette structlog tornado uvicorn uvloop vine waitress werkzeug whitenoise wrapt";
 
 /// Names that decorators give to what they put around a function.
-const WRAPPERS: [&str; 22] = [
-    "wrapper",
-    "wrapped",
-    "inner",
-    "decorated",
-    "decorator",
-    "decorated_function",
-    "decorated_view",
-    "wrapped_view",
-    "view_wrapper",
-    "wrapper_view",
-    "wrapped_function",
-    "wrapped_func",
-    "wrapper_function",
-    "wrapper_func",
-    "func_wrapper",
-    "function_wrapper",
-    "inner_function",
-    "inner_func",
-    "inner_wrapper",
-    "async_wrapper",
-    "sync_wrapper",
-    "wrap",
-];
+const WRAPPERS: &str = "\
+    async_wrapper decorated decorated_function decorated_view decorator func_wrapper \
+    function_wrapper inner inner_func inner_function inner_wrapper sync_wrapper view_wrapper wrap \
+    wrapped wrapped_func wrapped_function wrapped_view wrapper wrapper_func wrapper_function \
+    wrapper_view";
 
 impl Standing {
     pub(super) fn of(frame: &Frame) -> Self {
@@ -121,8 +45,12 @@ impl Standing {
             return Self::Module;
         }
         let name = name.trim_start_matches('_');
-        if WRAPPERS.contains(&name) || name.ends_with("middleware") { Self::Wrapper } else { Self::Own }
+        if is_one_of(WRAPPERS, name) || name.ends_with("middleware") { Self::Wrapper } else { Self::Own }
     }
+}
+
+fn is_one_of(words: &str, word: &str) -> bool {
+    words.split_ascii_whitespace().any(|one| one == word)
 }
 
 fn is_plumbing(file: &str) -> bool {
@@ -137,7 +65,7 @@ fn is_plumbing(file: &str) -> bool {
         Some(path) if path.starts_with("django/contrib/") => {
             path.ends_with("/middleware.py") || path.ends_with("/decorators.py")
         }
-        Some(path) => PACKAGES.contains(&path.split('/').next().unwrap_or_default()),
+        Some(path) => is_one_of(PACKAGES, path.split('/').next().unwrap_or_default()),
         None => is_of_the_standard_library(file),
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn document_at(chromium: &Path, html: &str, fragment: &str) -> String
     let output = Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"])
         .args(["--disable-background-networking", "--disable-sync", "--no-first-run", "--mute-audio"])
-        .args(["--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1200,5000"])
+        .args(["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--window-size=1200,5000"])
         .args(["--virtual-time-budget=3000", "--dump-dom"])
         .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
         .arg(format!("file://{}#{fragment}", page.display()))

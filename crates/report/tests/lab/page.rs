@@ -96,7 +96,7 @@ fn scripts_sort_copy_and_draw() {
 }
 
 #[test]
-fn hostile_names_are_shown_and_never_act() {
+fn fault_32_hostile_names_are_shown_and_never_act() {
     let mut experiment = telemetry();
     experiment.name = EVIL.to_owned();
     experiment.plan = EVIL.to_owned();

@@ -123,3 +123,22 @@ pub(crate) fn service() -> Partial<Profile> {
     it.mark(4.0, "the burst is over");
     it.read()
 }
+
+/// A worker that answers requests by two endpoints, and does something else besides.
+pub(crate) fn served() -> Partial<Profile> {
+    const FLASK: &str = "/srv/lib/python3.11/site-packages/flask/app.py";
+    let mut it = Recording::new();
+    it.process("gunicorn", 0);
+    let app = it.call(0, "Flask.wsgi_app", FLASK, 1);
+    let dispatch = it.call(app, "Flask.dispatch_request", FLASK, 2);
+    let orders = it.call(dispatch, "orders", "/srv/shop.py", 10);
+    let query = it.call(orders, "query", "/srv/store.py", 5);
+    let items = it.call(dispatch, "items", "/srv/shop.py", 20);
+    let other_line = it.call(dispatch, "orders", "/srv/shop.py", 12);
+    it.take(query, 2_000_000);
+    it.take(other_line, 1_000_000);
+    it.take(items, 1_000_000);
+    it.take(app, 500_000);
+    it.take(0, 250_000);
+    it.read()
+}

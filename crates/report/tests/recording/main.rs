@@ -7,5 +7,7 @@
 #[allow(dead_code, reason = "shared with the other page's tests")]
 mod browser;
 mod captures;
+mod endpoints;
 mod export;
+mod hostile;
 mod page;

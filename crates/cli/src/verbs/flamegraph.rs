@@ -12,7 +12,8 @@ pub(crate) const MANUAL: &str = "\
 Draws who holds the memory: one HTML file that needs no network and can be sent to anybody. In it are the \
 high-water mark of all processes together (as it opens), what was not given back, and all that was handed \
 out; RSS and live memory over time, of which a part can be chosen; each process by itself, or split by \
-process, thread, or the request or task that was served; search, focus, and the callers of each line.\n\n\
+process, thread, or the request or task that was served; search, focus, only what \
+matches, and the callers of each line.\n\n\
 Every number of a sampled recording says what the truth lies within in 95 of 100 recordings. Names of \
 functions and files are in the page; contents of memory, arguments and environment are not in a capture \
 at all.\n\n\

@@ -65,13 +65,20 @@
   const graph = new Graph(at("graph"), { name, kind, onPoint: point, onFocus: () => { at("reset").hidden = graph.focused === 0; search(); } });
   const strip = new Strip(at("strip"), data, () => show());
 
-  const search = () => {
+  // Which lines match what is searched for; null when nothing is.
+  const hits = () => {
     const text = at("search").value.trim().toLowerCase();
+    if (text === "") return null;
+    return frames.function.map((_, frame) => `${strings[frames.function[frame]]} ${strings[frames.file[frame]]}:${frames.line[frame]}`.toLowerCase().includes(text));
+  };
+
+  const search = () => {
+    const hit = hits();
     const found = at("found");
     graph.matches = null;
     found.textContent = "";
-    if (text !== "") {
-      const hit = frames.function.map((_, frame) => `${strings[frames.function[frame]]} ${strings[frames.file[frame]]}:${frames.line[frame]}`.toLowerCase().includes(text));
+    at("only").disabled = hit === null;
+    if (hit !== null) {
       graph.matches = new Set();
       let bytes = 0;
       // Parents come first: what lies below a match is counted with it.
@@ -100,12 +107,15 @@
       thread: (process, part) => `${process.label}: ${process.threads[process.thread[part]]}`,
       endpoint: (process, part) => data.endpoints[stacks.endpoint[process.stack[part]]],
     }[split] ?? null;
-    tree = grow(data, chosen, of, { splitBy, isInverted: at("inverted").checked, isHidden: at("imports").checked ? isImport : () => false });
+    const hit = at("only").checked ? hits() : null;
+    const isBegin = hit === null ? null : (frame) => hit[frame];
+    tree = grow(data, chosen, of, { splitBy, isBegin, isInverted: at("inverted").checked, isHidden: at("imports").checked ? isImport : () => false });
     graph.isUpward = at("upward").checked;
     const when = peakSlice !== null ? `, at ${seconds((peakSlice + 1) * data.slice_s)}`
       : measure === "peak" ? `, at ${seconds(data.peak_s)}` : strip.range === null ? "" : " in the chosen time";
     const ofWhat = chosenNow === "" ? "" : ` of ${chosen[0].label}`;
-    at("total").textContent = `${size(tree.bytes(0))} ${titles[measure]}${ofWhat}${when} (${between(tree.all(0), mean)})`;
+    const byWhom = hit === null ? "" : ` in and below what matches “${at("search").value.trim()}”`;
+    at("total").textContent = `${size(tree.bytes(0))} ${titles[measure]}${ofWhat}${when}${byWhom} (${between(tree.all(0), mean)})`;
     at("graph").classList.toggle("empty", tree.children[0].length === 0);
     at("reset").hidden = true;
     graph.show(tree);
@@ -117,7 +127,12 @@
 
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", show);
-  at("search").addEventListener("input", () => { search(); remember(); });
+  let typing = 0;
+  at("search").addEventListener("input", () => {
+    clearTimeout(typing);
+    // A tree of a hundred thousand stacks is not grown at every letter.
+    typing = setTimeout(() => { if (at("only").checked) show(); else { search(); remember(); } }, 120);
+  });
   at("reset").addEventListener("click", () => graph.focus(0));
   addEventListener("keydown", (event) => {
     if (event.key === "/" && !/^(INPUT|SELECT)$/.test(event.target.tagName)) { at("search").focus(); event.preventDefault(); }

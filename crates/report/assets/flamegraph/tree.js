@@ -59,12 +59,19 @@ class Tree {
 }
 
 // `splitBy` says what the first row of boxes is: null, or a function from process and part to a name. Frames
-// that are hidden leave what they hold to their callers.
-function grow(data, chosen, of, { splitBy, isInverted, isHidden }) {
+// that are hidden leave what they hold to their callers. Stacks begin with their outermost line of which
+// `isBegin` holds, and those without one are left out; all of them whole, when it is null.
+function grow(data, chosen, of, { splitBy, isInverted, isHidden, isBegin }) {
   const tree = new Tree();
   const groups = new Map();
   const nFrames = data.frames.function.length;
   const { parent, frame } = data.stacks;
+  // Callers have lower numbers than their callees.
+  const hasBegun = new Uint8Array(parent.length);
+  for (let at = 0; at < parent.length; at += 1) {
+    hasBegun[at] = isBegin === null || isBegin(frame[at]) || (parent[at] >= 0 && hasBegun[parent[at]]) ? 1 : 0;
+  }
+  const isShown = (at) => hasBegun[at] === 1 && !isHidden(frame[at]);
   // From stack to node, for each group of its own.
   const nodesOf = new Map();
   const forward = (root, stack) => {
@@ -76,19 +83,19 @@ function grow(data, chosen, of, { splitBy, isInverted, isHidden }) {
     let node = at < 0 ? root : nodes[at];
     while (above.length > 0) {
       at = above.pop();
-      node = nodes[at] = isHidden(frame[at]) ? node : tree.way(node, frame[at], nFrames);
+      node = nodes[at] = isShown(at) ? tree.way(node, frame[at], nFrames) : node;
     }
     return node;
   };
   const backward = (root, stack) => {
     let node = root;
-    for (let at = stack; at >= 0; at = parent[at]) if (!isHidden(frame[at])) node = tree.way(node, frame[at], nFrames);
+    for (let at = stack; at >= 0; at = parent[at]) if (isShown(at)) node = tree.way(node, frame[at], nFrames);
     return node;
   };
   chosen.forEach((process, index) => {
     const sums = of[index];
     for (let part = 0; part < process.stack.length; part += 1) {
-      if (!(sums[WIDE * part] > 0)) continue;
+      if (!(sums[WIDE * part] > 0) || hasBegun[process.stack[part]] === 0) continue;
       let root = 0;
       if (splitBy !== null) {
         const name = splitBy(process, part);

@@ -24,7 +24,7 @@ const SCRIPT: &str = concat!(
     include_str!("../../assets/flamegraph/page.js"),
 );
 /// SHA-256 of the script, for the policy. A test holds it against the files.
-const SCRIPT_HASH: &str = "+6mEuLm7LJI8B1jmfDIRTSfjGxQRmcGSSP43rMt5CNs=";
+const SCRIPT_HASH: &str = "rSFFk63EIFf+L9vye8lKgOTKJbEXQ0P0WpOKhM5p/h4=";
 const STYLE: &str =
     concat!(include_str!("../../assets/shell.css"), include_str!("../../assets/flamegraph.css"));
 

@@ -103,6 +103,14 @@ fn what_is_chosen_is_drawn_and_adds_up() {
     let searched = at("measure=allocated&process=0&search=BURST");
     assert!(searched.contains("80.0 MB, 98.8 % of all"), "what lies below a match is counted with it");
     assert!(searched.contains("box app match"), "no box stands out");
+    let only = at("measure=allocated&search=BURST&only=on");
+    let drawn = boxes(&only);
+    assert_eq!(drawn[0], "all, 80.0 MB, 100.0 %");
+    assert!(drawn[1].starts_with("burst") && drawn[2].starts_with("loads") && drawn.len() == 3, "{drawn:?}");
+    assert!(only.contains("in and below what matches “BURST”"));
+    let callers = at("measure=allocated&search=burst&only=on&inverted=on");
+    let drawn = boxes(&callers);
+    assert!(drawn[1].starts_with("loads") && drawn[2].starts_with("burst") && drawn.len() == 3, "{drawn:?}");
 }
 
 #[test]

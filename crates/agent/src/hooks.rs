@@ -14,21 +14,25 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use crate::process::{self, EXACT, SAMPLED, UNARMED};
 use crate::recorder::{self, ALIGNED, CALLOC, MALLOC, MAPPING, REALLOC};
-use crate::{real, sys};
+use crate::{domains, real, sys};
 
 /// After the real call: `block` of `size` bytes was handed out.
 #[inline]
-fn allocated(measure: u8, block: *mut c_void, size: usize) {
+pub(crate) fn allocated(measure: u8, block: *mut c_void, size: usize) {
     let phase = process::phase();
     if phase == SAMPLED {
-        let countdown = &sys::thread_local().countdown;
+        let thread = sys::thread_local();
+        if domains::is_inside(thread) {
+            return;
+        }
+        let countdown = &thread.countdown;
         let left = countdown.load(Relaxed).wrapping_sub(size as i64);
         countdown.store(left, Relaxed);
         if left <= 0 && !block.is_null() {
             sys::keeping_errno(|| recorder::sample(measure, block as u64, size as u64));
         }
     } else if phase == EXACT {
-        if !block.is_null() {
+        if !block.is_null() && !domains::is_inside(sys::thread_local()) {
             recorder::allocation(measure, block as u64, size as u64);
         }
     } else if phase == UNARMED {
@@ -38,7 +42,7 @@ fn allocated(measure: u8, block: *mut c_void, size: usize) {
 
 /// Before the real call: `block` is given back. Whether that was recorded.
 #[inline]
-fn freeing(block: *mut c_void) -> bool {
+pub(crate) fn freeing(block: *mut c_void) -> bool {
     let phase = process::phase();
     if phase == SAMPLED {
         let removed = process::get().is_some_and(|process| process.live().remove(block as u64));
@@ -47,7 +51,7 @@ fn freeing(block: *mut c_void) -> bool {
         }
         return removed;
     }
-    if phase == EXACT && !block.is_null() {
+    if phase == EXACT && !block.is_null() && !domains::is_taken_back(block) {
         recorder::free(block as u64);
         return true;
     }
@@ -56,7 +60,7 @@ fn freeing(block: *mut c_void) -> bool {
 
 /// In a forked child.
 #[cold]
-fn rearm() {
+pub(crate) fn rearm() {
     if let Some(process) = process::get() {
         sys::keeping_errno(|| process.arm());
     }
@@ -211,7 +215,10 @@ fn mapped(address: *mut c_void, size: usize) {
             if let Some(process) = process::get() {
                 process.pieces().mapped(address as u64);
             }
-            sys::keeping_errno(|| recorder::allocation(MAPPING, address as u64, size as u64));
+            // An arena's blocks are seen one by one.
+            if !domains::is_inside(sys::thread_local()) && !domains::is_stray_arena(size) {
+                sys::keeping_errno(|| recorder::allocation(MAPPING, address as u64, size as u64));
+            }
         }
         UNARMED => rearm(),
         _ => {}

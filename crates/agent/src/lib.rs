@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! program ── malloc, free ... ─▶ hooks ─▶ the malloc behind ours
+//! Python ── its allocators ─▶ domains ─▶ what stood there before
 //!                                  │
 //!                 sampler ── live ─┤ recorder ─▶ ring ─▶ collector
 //!         python::frames, native ──┘    ▲
@@ -38,6 +39,8 @@ extern crate std;
 
 #[cfg(not(test))]
 mod attach;
+#[cfg(not(test))]
+mod domains;
 #[cfg(not(test))]
 mod hooks;
 mod live;

@@ -8,6 +8,8 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
+#[cfg(not(test))]
+use slackwater_capture::transport::late::PYTHON_ALLOCATORS;
 use slackwater_capture::transport::{Full, Message, Session, SessionState, Slot, Texts};
 
 use crate::process::{self, EXACT, Process, SAMPLED};
@@ -24,6 +26,9 @@ pub(crate) const CALLOC: u8 = 1;
 pub(crate) const REALLOC: u8 = 2;
 pub(crate) const ALIGNED: u8 = 3;
 pub(crate) const MAPPING: u8 = 4;
+pub(crate) const RAW: u8 = 5;
+pub(crate) const MEM: u8 = 6;
+pub(crate) const OBJECT: u8 = 7;
 
 /// This thread is at work: hooks called meanwhile only pass on.
 struct Guard(&'static sys::ThreadLocal);
@@ -66,6 +71,18 @@ pub(crate) fn introduce(process: &Process) {
     if let Err(why) = process.python() {
         say(process, why.as_bytes(), |texts| Message::NoStacks { texts });
     }
+    #[cfg(not(test))]
+    if let Some(why) = crate::domains::heard().why_not() {
+        say_fact(process, PYTHON_ALLOCATORS, why);
+    }
+}
+
+/// Sends something about the process.
+#[cfg(not(test))]
+fn say_fact(process: &Process, key: &str, value: &str) {
+    let texts = Texts { first_bytes: key.len() as u16, second_bytes: value.len() as u16 };
+    let packed = |idx| text::packed_of(key.bytes().chain(value.bytes()), idx);
+    send(process, Message::Fact { texts }.encode(), texts, packed);
 }
 
 /// Sends a text of this library's own, or a file's name.
@@ -187,6 +204,15 @@ pub(crate) fn free(addr: u64) {
     }
     let tid = guard.thread(process).tid.load(Relaxed);
     send_one(process, Message::Free { addr, tid });
+}
+
+/// An event could not be told.
+#[cfg(not(test))]
+#[cold]
+pub(crate) fn lost() {
+    if let Some(ring) = process::get().and_then(Process::ring) {
+        ring.count_lost(1);
+    }
 }
 
 /// A range is about to be unmapped.

@@ -33,7 +33,10 @@ extern "C" fn start() {
     let Some(descriptor) = sys::open_shared(path) else { return };
     if let Ok((session, words)) = open(descriptor) {
         #[cfg(not(test))]
-        crate::attach::release_mappings_of(real::malloc_address());
+        {
+            crate::attach::release_mappings_of(real::malloc_address());
+            crate::domains::take(session.settings().python_allocators);
+        }
         begin(session, words);
     }
 }

@@ -7,10 +7,15 @@ use slackwater_capture::transport::Slot;
 
 /// The slot of this number of a text.
 pub(crate) fn packed(text: &[u8], slot_idx: u64) -> Slot {
+    packed_of(text.iter().copied(), slot_idx)
+}
+
+/// The slot of this number of several texts, one behind the other.
+pub(crate) fn packed_of(text: impl Iterator<Item = u8> + Clone, slot_idx: u64) -> Slot {
     core::array::from_fn(|word_idx| {
         let start = slot_idx as usize * 24 + word_idx * 8;
-        let bytes = text.iter().skip(start).take(8);
-        bytes.rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+        let bytes = text.clone().skip(start).take(8).enumerate();
+        bytes.fold(0, |word, (idx, byte)| word | u64::from(byte) << (idx * 8))
     })
 }
 

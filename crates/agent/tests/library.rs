@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
+
 use slackwater_testkit::SharedObject;
 
 fn library() -> SharedObject {
@@ -69,6 +71,38 @@ fn fault_21_no_panic_can_be_reached() {
     assert_eq!(found, [""; 0]);
     let code = library.told_by("objdump", &["-d", "--no-show-raw-insn"]).unwrap();
     assert!(!code.contains("\tud2"), "it can end the process by an invalid instruction");
+}
+
+/// All that the agent knows of Python by name: what it looks up must be one of these. Only `Py_GetVersion` and
+/// `PyMem_GetAllocator` are called, by the constructor and by the tool that attaches; the rest is data, code
+/// that is read, or the mark of a build.
+#[test]
+fn fault_22_no_function_of_python_can_be_called_by_a_hook() {
+    let expected = [
+        "PyCode_Type",
+        "PyGILState_GetThisThreadState",
+        "PyMem_GetAllocator",
+        "Py_DEBUG",
+        "Py_GetVersion",
+        "Py_MergeZeroLocalRefcount",
+        "Py_NegativeRefcount",
+        "PyRuntime",
+        "Py_Version",
+    ];
+    let bytes = std::fs::read(slackwater_testkit::agent_library().unwrap()).unwrap();
+    let names: BTreeSet<String> = bytes
+        .windows(3)
+        .enumerate()
+        .filter(|(_, start)| start.starts_with(b"Py") && (start[2] == b'_' || start[2].is_ascii_uppercase()))
+        .map(|(at, _)| {
+            let name = bytes[at..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_');
+            name.map(|&byte| char::from(byte)).collect()
+        })
+        .collect();
+    // A literal may be followed by another one.
+    let known = names.iter().filter(|name| expected.iter().any(|expected| name.starts_with(expected)));
+    assert_eq!(known.collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+    assert!(expected.iter().all(|&expected| names.contains(expected)), "{names:?}");
 }
 
 /// Loaded late, it must not take the program's malloc for its own hook.

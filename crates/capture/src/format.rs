@@ -96,7 +96,8 @@
 //!                uv length, build id  uv address in the module
 //!                native code: a location as 03, with an id among those
 //! 40..=7f allocation
-//!                bits 5..3 kind (0 malloc, 1 calloc, 2 realloc, 3 aligned, 4 mapping)
+//!                bits 5..3 kind (0 malloc, 1 calloc, 2 realloc, 3 aligned, 4 mapping; of Python's
+//!                own allocators 5 raw, 6 mem, 7 object)
 //!                bit 2 sampled  bit 1 stack as before  bit 0 size as before
 //!                u8 address code  [address]  [uv size]  [iv stack - previous stack]
 //! 80..=9f free   the lower 5 bits are the address code  [address]

@@ -29,7 +29,7 @@ pub enum Ending {
 }
 
 /// How memory was asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Measure {
     /// `malloc`.
     Malloc,
@@ -41,11 +41,26 @@ pub enum Measure {
     Aligned,
     /// `mmap`, `mremap`.
     Mapping,
+    /// Python's domain `raw`: `PyMem_RawMalloc` and its kin.
+    Raw,
+    /// Python's domain `mem`: `PyMem_Malloc` and its kin.
+    Mem,
+    /// Python's domain `object`: `PyObject_Malloc` and its kin.
+    Object,
 }
 
 impl Measure {
     /// All, in the order of their codes.
-    pub const ALL: [Self; 5] = [Self::Malloc, Self::Calloc, Self::Realloc, Self::Aligned, Self::Mapping];
+    pub const ALL: [Self; 8] = [
+        Self::Malloc,
+        Self::Calloc,
+        Self::Realloc,
+        Self::Aligned,
+        Self::Mapping,
+        Self::Raw,
+        Self::Mem,
+        Self::Object,
+    ];
 }
 
 /// One allocation.

@@ -57,11 +57,17 @@ fn sized() -> impl Strategy<Value = Record<'static>> {
 }
 
 fn record() -> impl Strategy<Value = Record<'static>> {
-    let allocation = (0_usize..5, any::<bool>(), address(), 0_u64..1 << 40, any::<u32>(), 1_u32..9).prop_map(
-        |(measure, sampled, addr, size, stack, tid)| {
+    let allocation = (
+        0..Measure::ALL.len(),
+        any::<bool>(),
+        address(),
+        0_u64..1 << 40,
+        any::<u32>(),
+        1_u32..9,
+    )
+        .prop_map(|(measure, sampled, addr, size, stack, tid)| {
             Record::Allocation(Allocation { measure: Measure::ALL[measure], sampled, addr, size, stack, tid })
-        },
-    );
+        });
     prop_oneof![
         8 => allocation,
         6 => (address(), 1_u32..9).prop_map(|(addr, tid)| Record::Free { addr, tid }),

@@ -5,7 +5,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use slackwater_capture::transport::{Drained, Message, Mode, Ring, Session, Settings, Texts};
+use slackwater_capture::transport::{
+    Drained, Message, Mode, PythonAllocators, Ring, Session, Settings, Texts,
+};
 
 fn words(n: usize) -> Vec<AtomicU64> {
     std::iter::repeat_with(|| AtomicU64::new(0)).take(n).collect()
@@ -109,10 +111,18 @@ fn forged_words_are_bounded() {
     assert!(n_slots <= 64, "{n_slots}");
 
     assert!(Session::open(&memory).is_err());
-    let settings =
-        Settings { mode: Mode::Exact, sample_mean: 1, seed: 0, n_rings: 2, n_slots: 64, native_words: 0 };
+    let settings = Settings {
+        mode: Mode::Exact,
+        sample_mean: 1,
+        seed: 0,
+        n_rings: 2,
+        n_slots: 64,
+        native_words: 0,
+        python_allocators: PythonAllocators::All,
+    };
     let memory = words(Session::words(&settings));
     let session = Session::create(&memory, &settings).unwrap();
+    assert_eq!(Session::open(&memory).unwrap().settings(), &settings);
     assert!(session.ring(1).is_some() && session.ring(2).is_none());
     assert!(Session::open(&memory[..memory.len() - 1]).is_err());
 }
@@ -126,6 +136,7 @@ fn a_ring_has_one_owner_at_a_time() {
         n_rings: 2,
         n_slots: 64,
         native_words: 0,
+        python_allocators: PythonAllocators::Foreign,
     };
     let memory = words(Session::words(&settings));
     let session = Session::create(&memory, &settings).unwrap();

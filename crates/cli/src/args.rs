@@ -282,6 +282,10 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) record: Option<Option<PathBuf>>,
 
+    /// With --record: see each block of Python's own allocators, too, whatever the allocator
+    #[arg(long, requires = "record")]
+    pub(crate) python_allocators: bool,
+
     #[command(flatten)]
     pub(crate) files: FileArgs,
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use slackwater_capture::transport::Settings;
-use slackwater_capture::transport::late::{ATTACH, DETACH, Late, REPORT, REPORT_WORDS};
+use slackwater_capture::transport::late::{ATTACH, DETACH, Heard, Late, REPORT, REPORT_WORDS};
 use slackwater_inject::{Image, InjectError, Library, MemoryFile, Options, Outcome, Target};
 use slackwater_procfs::Process;
 
@@ -48,8 +48,8 @@ pub struct Attached {
     pub n_slots: u64,
     /// Calls that could not be, and are not seen.
     pub n_refused: u64,
-    /// What else is not seen, where that is known.
-    pub unseen: Option<&'static str>,
+    /// Whether Python's own allocators are listened to.
+    pub heard: Heard,
 }
 
 /// Why a process is not recorded, or not left.
@@ -179,7 +179,7 @@ impl Agent {
             borrowed: entries().map(|entry| entry.ran).max().unwrap_or_default(),
             n_slots: report.n_slots,
             n_refused: report.n_refused,
-            unseen: unseen(process),
+            heard: report.heard,
         })
     }
 
@@ -245,8 +245,9 @@ impl Agent {
     fn report(&self, target: &Target<'_>, library: Library) -> Result<Report, AttachError> {
         let silent = AttachError::Refused { pid: target.process().pid(), what: None };
         let at = self.image.symbol(library, REPORT).ok_or(silent)?;
-        let [n_calls, what, n_slots, n_refused]: [u64; REPORT_WORDS] = target.words(at)?;
-        Ok(Report { n_calls, what: Late::of(what), n_slots, n_refused })
+        let [n_calls, what, n_slots, n_refused, heard]: [u64; REPORT_WORDS] = target.words(at)?;
+        let heard = Heard::of(heard).unwrap_or(Heard::Malloc);
+        Ok(Report { n_calls, what: Late::of(what), n_slots, n_refused, heard })
     }
 }
 
@@ -256,26 +257,11 @@ fn tidy_up(target: &Target<'_>, files: &[MemoryFile], options: &Options) {
     let _ = target.close_files(files, &options);
 }
 
-/// Slackwater's own allocator serves Python's objects without a call of `malloc`, unless Python was told
-/// which allocators to use.
-fn unseen(process: &Process) -> Option<&'static str> {
-    let mappings = process.maps().ok()?;
-    let has = |stem: &str| {
-        mappings.iter().any(|mapping| mapping.file_name().is_some_and(|file| file.starts_with(stem)))
-    };
-    let has_pools = has("libslackwater_alloc")
-        && (has("python") || has("libpython"))
-        && process.environment_variable("PYTHONMALLOC").is_ok_and(|choice| choice.is_none());
-    has_pools.then_some(
-        "it runs on Slackwater's allocator, which serves Python's objects itself: they are not seen, whatever \
-         their size; start it with PYTHONMALLOC=malloc to see them",
-    )
-}
-
 /// The agent's words.
 struct Report {
     n_calls: u64,
     what: Option<Late>,
     n_slots: u64,
     n_refused: u64,
+    heard: Heard,
 }

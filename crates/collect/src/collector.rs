@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use slackwater_base::Pid;
-use slackwater_capture::transport::{Mode, Settings};
+use slackwater_capture::transport::{Mode, PythonAllocators, Settings};
 use slackwater_capture::{Encoder, Ending, Generation, Record, Writer};
 use slackwater_procfs::{Process, Root};
 
@@ -36,6 +36,8 @@ pub struct Options {
     pub sample_mean: u64,
     /// Makes samples repeatable; 0 for none.
     pub seed: u64,
+    /// Which of Python's own allocators are listened to.
+    pub python_allocators: PythonAllocators,
 }
 
 impl Options {
@@ -64,6 +66,7 @@ impl Options {
                 Stacks::Python => 0,
                 Stacks::Native => Self::NATIVE_WORDS,
             },
+            python_allocators: self.python_allocators,
         }
     }
 }

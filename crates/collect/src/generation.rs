@@ -222,6 +222,10 @@ impl Recorded {
                 };
                 self.put(now_ns, &born);
             }
+            Message::Fact { texts } => {
+                let (key, value) = both(texts, rest);
+                self.put(now_ns, &Record::Fact { key: key.into(), value: value.into() });
+            }
             Message::NoStacks { texts } => {
                 let (why, _) = both(texts, rest);
                 self.put(now_ns, &Record::NoStacks(Cow::Borrowed(&why)));

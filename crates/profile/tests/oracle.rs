@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use slackwater_capture::transport::Mode;
+use slackwater_capture::transport::{Mode, PythonAllocators};
 use slackwater_capture::{Capture, Ending};
 use slackwater_collect::{Collector, Options, Summary};
 use slackwater_profile::{Estimate, Interval, Profile, StackId, Window};
@@ -52,7 +52,13 @@ fn planted() -> String {
 }
 
 fn options(mode: Mode, seed: u64) -> Options {
-    Options { mode, stacks: slackwater_collect::Stacks::Python, sample_mean: 512 << 10, seed }
+    Options {
+        mode,
+        stacks: slackwater_collect::Stacks::Python,
+        sample_mean: 512 << 10,
+        seed,
+        python_allocators: PythonAllocators::Foreign,
+    }
 }
 
 /// Runs a command to its end while it is recorded.

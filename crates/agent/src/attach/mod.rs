@@ -3,9 +3,11 @@
 //! ```text
 //! tool ── dlopen ─▶ constructor       finds the real functions, changes nothing
 //! tool ── attach ─▶ slots::take       every loaded object calls the hooks; they only pass on
+//!                   domains::take     so does Python, in front of its own allocators
 //!                   process::start    now they record
 //! tool ── detach ─▶ process::stop     now they only pass on
-//!                   slots::give_back  every loaded object calls the real functions again
+//!                   domains::give_back, slots::give_back
+//!                                     everybody calls the real functions again
 //! ```
 //!
 //! Invariants: hooks are in place everywhere before anything is recorded, and recording has ended before
@@ -15,6 +17,7 @@
 #![allow(unsafe_code)] // the functions that the tool calls
 
 mod definition;
+mod home;
 mod list;
 mod loader;
 mod names;
@@ -28,10 +31,11 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 use slackwater_capture::transport::late::{Late, REPORT_WORDS};
 
 pub(crate) use definition::definition;
+pub(crate) use home::Home;
 pub(crate) use slots::release_mappings_of;
 
 use crate::start;
-use crate::{process, real};
+use crate::{domains, process, real};
 
 /// What came of the last call, for the tool to read.
 #[unsafe(no_mangle)]
@@ -87,11 +91,14 @@ fn attach(session: c_int, locks: Option<loader::Locks>) -> Late {
         slackwater_agent_report[2].store(taken.n_changed, Relaxed);
         slackwater_agent_report[3].store(taken.n_refused, Relaxed);
     }
+    let heard = domains::take(session.settings().python_allocators);
+    slackwater_agent_report[4].store(heard as u64, Relaxed);
     if start::begin(session, words) { Late::Attached } else { Late::NoMemory }
 }
 
 fn detach(locks: Option<loader::Locks>) -> Late {
     process::stop();
+    domains::give_back();
     let Some(locks) = locks else { return Late::LoaderUnknown };
     let _held = match locks.try_hold() {
         Ok(held) => held,

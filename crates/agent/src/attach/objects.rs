@@ -35,7 +35,7 @@ const R_JUMP_SLOT: u32 = 7;
 pub(super) const UNDEFINED: u16 = 0;
 
 /// Most loaded segments of an object that are looked at. Linkers make four to six.
-const SEGMENTS: usize = 16;
+pub(super) const SEGMENTS: usize = 16;
 
 /// A word that holds a function's address.
 pub(super) struct Slot {
@@ -186,6 +186,20 @@ impl Object {
     /// Whether this address is in its code.
     pub(super) fn runs(&self, addr: u64) -> bool {
         self.executable.iter().any(|range| range.contains(&addr))
+    }
+
+    /// Its code.
+    pub(super) const fn code(&self) -> &[Range<u64>; SEGMENTS] {
+        &self.executable
+    }
+
+    /// Its variables that stay writable, in the largest piece of them.
+    pub(super) fn data(&self) -> Option<Range<u64>> {
+        let largest = self.writable.iter().max_by_key(|range| range.end - range.start)?;
+        // The linker puts those pages first.
+        let start = if self.read_only.start < largest.end { self.read_only.end } else { 0 };
+        let data = largest.start.max(start)..largest.end;
+        (!data.is_empty()).then_some(data)
     }
 
     /// Pages that are read-only by now.

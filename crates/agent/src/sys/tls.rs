@@ -14,6 +14,10 @@ pub(crate) struct ThreadLocal {
     pub(crate) random: AtomicU64,
     /// The stack pointer of the hook that is at work in this thread; 0 if none is.
     pub(crate) at_work: AtomicU64,
+    /// The stack pointer of the hook in front of one of Python's allocators that is at work; 0 if none is.
+    pub(crate) inside: AtomicU64,
+    /// The block that this hook takes back.
+    pub(crate) taken_back: AtomicU64,
     /// The thread.
     pub(crate) tid: AtomicU32,
     /// The key of the process that this was filled in.

@@ -13,13 +13,16 @@ pub const TEXT_BYTES_MAX: usize = 1024;
 
 const MALLOC: u8 = 1;
 const SAMPLED: u8 = 0x20;
-const FREE: u8 = 8;
 const UNMAPPED: u8 = 9;
 const STACK: u8 = 10;
 const LOCATION: u8 = 11;
 const BORN: u8 = 12;
 const NO_STACKS: u8 = 13;
+const FREE: u8 = 14;
 const NATIVE: u8 = 15;
+const FACT: u8 = 16;
+/// Ways to ask for memory, as the capture's list has them.
+const N_MEASURES: u8 = 8;
 
 /// Two texts that follow the first slot; the second one may be empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,6 +107,11 @@ pub enum Message {
         /// What follows.
         texts: Texts,
     },
+    /// Something about the process: what, and a value, follow.
+    Fact {
+        /// What follows.
+        texts: Texts,
+    },
     /// Stacks cannot be read; why follows.
     NoStacks {
         /// What follows.
@@ -136,6 +144,7 @@ impl Message {
             }
             Self::Native { id, pc } => [first(NATIVE, 0, id as u64), pc, 0],
             Self::Born { texts } => [first(BORN, texts.n_slots(), 0), lengths(texts), 0],
+            Self::Fact { texts } => [first(FACT, texts.n_slots(), 0), lengths(texts), 0],
             Self::NoStacks { texts } => [first(NO_STACKS, texts.n_slots(), 0), lengths(texts), 0],
         }
     }
@@ -158,9 +167,11 @@ impl Message {
             LOCATION => Self::Location { id: value as u32, line: slot[2] as u32, texts },
             NATIVE => Self::Native { id: value as u32, pc: slot[1] },
             BORN => Self::Born { texts },
+            FACT => Self::Fact { texts },
             NO_STACKS => Self::NoStacks { texts },
             _ => {
-                let measure = (kind & !SAMPLED).checked_sub(MALLOC).filter(|&measure| measure < 5)?;
+                let measure =
+                    (kind & !SAMPLED).checked_sub(MALLOC).filter(|&measure| measure < N_MEASURES)?;
                 Self::Allocation {
                     measure,
                     sampled: kind & SAMPLED != 0,

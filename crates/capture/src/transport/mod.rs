@@ -25,4 +25,4 @@ use loom::sync::atomic::AtomicU64;
 
 pub use message::{Message, TEXT_BYTES_MAX, Texts};
 pub use ring::{Drained, Full, Ring, SLOT_WORDS, Slot};
-pub use session::{Mode, NotASession, Session, SessionState, Settings};
+pub use session::{Mode, NotASession, PythonAllocators, Session, SessionState, Settings};

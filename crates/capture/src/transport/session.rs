@@ -18,6 +18,7 @@ const AT_N_RINGS: usize = 5;
 const AT_N_SLOTS: usize = 6;
 const AT_REFUSED: usize = 7;
 const AT_NATIVE: usize = 8;
+const AT_PYTHON: usize = 9;
 /// On a cache line of its own: written all the time.
 const AT_BEAT: usize = 32;
 
@@ -46,6 +47,15 @@ pub enum Mode {
     Exact,
 }
 
+/// Which of Python's own allocators (the domains `raw`, `mem` and `object`) are listened to, besides malloc.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PythonAllocators {
+    /// Those that another library than the interpreter serves: malloc may not hear of their blocks at all.
+    Foreign,
+    /// All.
+    All,
+}
+
 /// What agents are to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
@@ -61,6 +71,8 @@ pub struct Settings {
     pub n_slots: usize,
     /// Words for the tables of native stacks; 0 when those are not read.
     pub native_words: usize,
+    /// Which of Python's own allocators are listened to.
+    pub python_allocators: PythonAllocators,
 }
 
 /// These words are no session of this release.
@@ -99,6 +111,7 @@ impl<'m> Session<'m> {
         header[AT_N_RINGS].store(settings.n_rings as u64, Relaxed);
         header[AT_N_SLOTS].store(settings.n_slots as u64, Relaxed);
         header[AT_NATIVE].store(settings.native_words as u64, Relaxed);
+        header[AT_PYTHON].store(u64::from(settings.python_allocators == PythonAllocators::All), Relaxed);
         header[AT_COOKIE].store(COOKIE, Release);
         Self::open(words)
     }
@@ -129,6 +142,10 @@ impl<'m> Session<'m> {
             native_words: match header[AT_NATIVE].load(Relaxed) {
                 0 => 0,
                 _ => bounded(AT_NATIVE, NATIVE_MAX)?,
+            },
+            python_allocators: match header[AT_PYTHON].load(Relaxed) {
+                0 => PythonAllocators::Foreign,
+                _ => PythonAllocators::All,
             },
         };
         let sound = settings.n_slots.is_power_of_two() && words.len() >= Self::words(&settings);

@@ -68,7 +68,7 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_name = "SIZE", default_value = "512KiB", value_parser = sample_mean)]
     pub(crate) sample: Bytes,
 
-    /// See each Python object, too: Python's own allocator is switched off (PYTHONMALLOC=malloc)
+    /// See each block of Python's own allocators, too: those of small objects
     #[arg(long)]
     pub(crate) python_allocators: bool,
 
@@ -137,6 +137,10 @@ pub(crate) struct RecorderArgs {
     /// What the capture is called
     #[arg(long)]
     pub(crate) capture: PathBuf,
+
+    /// See each block of Python's own allocators
+    #[arg(long)]
+    pub(crate) python_allocators: bool,
 
     #[command(flatten)]
     pub(crate) files: FileArgs,

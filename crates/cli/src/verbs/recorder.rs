@@ -51,7 +51,13 @@ pub(crate) fn run(args: &RecorderArgs, printer: &Printer) -> Result<Exit, Failur
     // What is not written any more is not kept open.
     let nothing = File::options().read(true).write(true).open("/dev/null").map_err(|error| failed(&error))?;
     rustix::stdio::dup2_stdin(&nothing).map_err(|error| failed(&error.into()))?;
-    let options = Options { mode: Mode::Sampled, sample_mean: SAMPLE_MEAN, seed: 0, stacks: Stacks::Python };
+    let options = Options {
+        mode: Mode::Sampled,
+        sample_mean: SAMPLE_MEAN,
+        seed: 0,
+        stacks: Stacks::Python,
+        python_allocators: record::listened_to(args.python_allocators),
+    };
     let collector = Collector::begin(&options, capture).map_err(|error| record::refused(&error))?;
     let mut files = Files::new(&args.files, &args.capture, false);
     let collector = files.prepare(collector);

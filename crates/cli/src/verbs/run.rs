@@ -15,7 +15,6 @@ use serde_json::json;
 use slackwater_report as report;
 use slackwater_tune::environment::{self, Changes, Plan, Presets, Replace};
 use slackwater_tune::hazards::{self, Hazard};
-use slackwater_tune::presets::{PYTHONMALLOC, Pymalloc};
 use slackwater_tune::settings::{self, Assignment, Setting};
 use slackwater_tune::{Allocator, Choice, Interpreter};
 
@@ -48,9 +47,9 @@ allocator like all others, as jemalloc gets it by default.\n\n\
 `--record` also records who allocates, as `slackwater record` does: samples, one every 512 KiB on average, \
 into COMMAND.slackwater, or with a number where that is there already. The recorder is a process of its own \
 beside the service; it ends with it, and when it is killed the service goes on. `--rotate`, `--keep` and \
-`--max-size` bound what it writes, as with `record`. Objects of up to 512 bytes \
-go to malloc meanwhile (PYTHONMALLOC=malloc), so that they are seen; with `--pymalloc keep`, or another \
-PYTHONMALLOC, they are as you say, and not recorded.\n\n\
+`--max-size` bound what it writes, as with `record`. Python's small objects are \
+seen one by one where Slackwater's pools hold them; where pymalloc does (`--pymalloc keep`, other allocators), \
+with --python-allocators only.\n\n\
 Exit codes before the command has started: 2 for a bad option, setting or library, or no such command; 3 \
 when a file may not be read or executed; 4 when nothing can be preloaded into the command (musl, static, \
 another architecture, raised rights). After that, those of the command.\n\n\
@@ -87,17 +86,12 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Result<Exit, Failure> {
     };
     let loader = command.as_ref().and_then(|command| command.loader.as_deref());
     let library = library::find(&args.allocator, loader)?;
-    // Pools that are part of the allocator would hide objects from the recording.
-    let shows_objects = args.record.is_some()
-        && allocator == Some(Allocator::Slackwater)
-        && args.pymalloc.is_none()
-        && var_os(PYTHONMALLOC).is_none();
     let plan = Plan {
         library,
         allocator,
         assignments,
         presets: if args.bare { Presets::LeftOut } else { Presets::Applied },
-        pymalloc: if shows_objects { Some(Pymalloc::Off) } else { args.pymalloc },
+        pymalloc: args.pymalloc,
         interpreter: interpreter(args, command.as_ref()),
         replace: if args.replace { Replace::Yes } else { Replace::No },
     };
@@ -113,11 +107,8 @@ pub(crate) fn run(args: &RunArgs, printer: &Printer) -> Result<Exit, Failure> {
     match &command {
         Some(command) if !args.print_env => {
             if let Some(file) = &args.record {
-                let recording = Recording::begin(file.as_deref(), &args.files, command, printer)?;
+                let recording = Recording::begin(args, file.as_deref(), command, printer)?;
                 recording.join(&mut changes.variables);
-                if shows_objects {
-                    printer.note("slackwater: small objects go to malloc while it is recorded");
-                }
             }
             say(&plan, &changes, &hazards, printer);
             Err(handover::become_command(command, &args.command, &changes.variables))

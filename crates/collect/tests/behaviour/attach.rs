@@ -326,19 +326,6 @@ fn fault_15_another_malloc_that_was_preloaded_stays_the_one_that_serves() {
 }
 
 #[test]
-fn objects_that_our_allocator_serves_itself_are_said_not_to_be_seen() {
-    let allocates = Program::python(python(), "allocates", ALLOCATES).unwrap();
-    let ours = allocates.clone().env("LD_PRELOAD", allocator_library().unwrap());
-    for (program, is_seen) in
-        [(ours.clone().env("PYTHONMALLOC", "malloc"), true), (ours, false), (allocates, true)]
-    {
-        let target = program.spawn().unwrap();
-        let attached = agent().attach(&process(&target), &settings(&EXACT), &patient()).unwrap();
-        assert_eq!(attached.unseen.is_none(), is_seen, "{attached:?}");
-    }
-}
-
-#[test]
 fn fault_15_one_recording_at_a_time() {
     let target = allocating(python());
     let mut collector = Collector::new(&EXACT, Vec::new()).unwrap();

@@ -4,6 +4,7 @@
 
 mod attach;
 mod attach_trouble;
+mod domains;
 mod hazards;
 mod native;
 mod processes;

@@ -8,16 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use slackwater_base::Gap;
-use slackwater_capture::transport::Mode;
+use slackwater_capture::transport::{Mode, PythonAllocators};
 use slackwater_capture::{Allocation, Capture, Ending, Generation, Record};
 use slackwater_collect::{CollectError, Collector, Options, Stacks, Summary};
 use slackwater_testkit::{Program, agent_library};
 
-pub(crate) const EXACT: Options =
-    Options { mode: Mode::Exact, stacks: Stacks::Python, sample_mean: 512 << 10, seed: 0 };
+pub(crate) const EXACT: Options = Options {
+    mode: Mode::Exact,
+    stacks: Stacks::Python,
+    sample_mean: 512 << 10,
+    seed: 0,
+    python_allocators: PythonAllocators::Foreign,
+};
 /// Samples dense enough for small programs.
-pub(crate) const SAMPLED: Options =
-    Options { mode: Mode::Sampled, stacks: Stacks::Python, sample_mean: 16 << 10, seed: 0 };
+pub(crate) const SAMPLED: Options = Options { mode: Mode::Sampled, sample_mean: 16 << 10, ..EXACT };
 
 /// A program of `tests/programs`.
 macro_rules! program {

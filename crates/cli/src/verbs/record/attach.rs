@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use slackwater_base::{Bytes, Pid};
+use slackwater_capture::transport::late::Heard;
 use slackwater_collect::{Agent, AttachError, CollectError, Collector, Options, Summary, Turn};
 use slackwater_diagnose::Service;
 use slackwater_procfs::Root;
@@ -31,10 +32,6 @@ use crate::verbs::{look, output};
 
 /// Records the services that the arguments name.
 pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Result<Exit, Failure> {
-    if args.python_allocators {
-        return Err(Failure::new(Exit::Usage, "Python chooses its allocators when it starts")
-            .hint("start the service with `slackwater record --python-allocators --`"));
-    }
     let root = Root::host();
     let agent = read_agent()?;
     let services = look::services(&root, &args.target)?;
@@ -119,6 +116,8 @@ struct Recording<'a> {
     /// Processes that were there at the start and have not arrived yet.
     n_awaited: usize,
     attached: BTreeSet<Pid>,
+    /// In some process each of Python's objects is.
+    sees_objects: bool,
     longest_stop: Duration,
     longest_loan: Duration,
     failures: Vec<Failure>,
@@ -144,6 +143,7 @@ impl<'a> Recording<'a> {
             began: Instant::now(),
             n_awaited,
             attached: BTreeSet::new(),
+            sees_objects: false,
             longest_stop: Duration::ZERO,
             longest_loan: Duration::ZERO,
             failures: Vec::new(),
@@ -204,9 +204,10 @@ impl<'a> Recording<'a> {
                             attached.n_refused
                         ));
                     }
-                    if let Some(what) = attached.unseen {
-                        self.printer.warn(&format!("process {pid}: {what}"));
+                    if let Some(why) = attached.heard.why_not() {
+                        self.printer.warn(&format!("process {pid}: {why}"));
                     }
+                    self.sees_objects |= attached.heard == Heard::Each;
                     self.collector.attached(process, attached.memory);
                 }
                 // A worker that has ended meanwhile is nothing to worry about.
@@ -250,6 +251,12 @@ impl<'a> Recording<'a> {
             self.longest_stop.as_secs_f64() * 1000.0,
             self.longest_loan.as_secs_f64() * 1000.0,
         ));
+        if self.sees_objects {
+            self.printer.note(
+                "slackwater: Python's objects from before are not among those that are seen; `stats` says how \
+                 much they hold",
+            );
+        }
         if self.printer.shows_progress() {
             let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {msg} (Ctrl-C ends it)");
             let bar = ProgressBar::new_spinner();

@@ -19,7 +19,7 @@ use std::process::{Command as Child, Stdio};
 use slackwater_report::visible;
 
 use super::command::Command;
-use crate::args::FileArgs;
+use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 use crate::verbs::{output, record, recorder};
@@ -35,8 +35,8 @@ pub(super) struct Recording {
 impl Recording {
     /// Begins one, into `file` or a name made of the command's.
     pub(super) fn begin(
+        args: &RunArgs,
         file: Option<&Path>,
-        files: &FileArgs,
         command: &Command,
         printer: &Printer,
     ) -> Result<Self, Failure> {
@@ -49,7 +49,10 @@ impl Recording {
         let own = std::process::id().to_string();
         let mut starter = Child::new(program);
         starter.args([recorder::VERB, "--detach", "--service", &own, "--capture"]).arg(&path);
-        starter.args(files.words());
+        starter.args(args.files.words());
+        if args.python_allocators {
+            starter.arg("--python-allocators");
+        }
         if printer.is_quiet() {
             starter.arg("--quiet");
         }

@@ -21,6 +21,12 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
     },
+    /// Nothing is in it.
+    #[error("nothing is in {} yet", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
     /// It was written by a later release.
     #[error("{} has format {version}, and this release reads up to format {newest}", path.display())]
     NewerFormat {

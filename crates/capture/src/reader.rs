@@ -55,6 +55,9 @@ impl<R: Read + Seek> Capture<R> {
     pub fn from_reader(path: &Path, mut file: R) -> Result<Partial<Self>, ReadError> {
         let fail = |source| ReadError::Read { path: path.to_path_buf(), source };
         let file_bytes = file.seek(SeekFrom::End(0)).map_err(fail)?;
+        if file_bytes == 0 {
+            return Err(ReadError::Empty { path: path.to_path_buf() });
+        }
         let n_magic = file_bytes.min(MAGIC.len() as u64) as usize;
         let mut magic = [0; MAGIC.len()];
         file.seek(SeekFrom::Start(0)).map_err(fail)?;

@@ -101,7 +101,7 @@ fn a_full_ring_says_so_and_an_unfinished_slot_can_be_passed_over() {
 }
 
 #[test]
-fn forged_words_are_bounded() {
+fn fault_35_forged_words_are_bounded() {
     let memory = words(Ring::words(64));
     let ring = Ring::new(&memory).unwrap();
     // Head far ahead of the tail, every slot claiming to be followed by more than there are.
@@ -109,6 +109,10 @@ fn forged_words_are_bounded() {
     let mut n_slots = 0;
     ring.drain(u64::MAX, Message::n_more, |_, rest| n_slots += 1 + rest.count());
     assert!(n_slots <= 64, "{n_slots}");
+    // A header that makes rings smaller than any that is made.
+    let memory = words(Ring::words(1));
+    let ring = Ring::new(&memory).unwrap();
+    assert!(ring.is_full());
 
     assert!(Session::open(&memory).is_err());
     let settings = Settings {

@@ -102,7 +102,7 @@ pub struct Summary {
 impl Summary {
     pub(crate) fn count(&mut self, recorded: &Recorded) {
         self.n_events += recorded.n_events;
-        self.n_lost += recorded.n_lost;
+        self.n_lost = self.n_lost.saturating_add(recorded.n_lost);
         self.n_degraded += u32::from(recorded.degraded);
         if self.no_stacks.is_none() {
             self.no_stacks.clone_from(&recorded.no_stacks);
@@ -288,7 +288,7 @@ impl<W: Write> Collector<W> {
         for source in &mut self.sources {
             let native = self.native.as_ref();
             let turn = source.turn(self.awaited, native, &mut self.writer, &mut self.summary, now_ns)?;
-            total.n_slots += turn.n_slots;
+            total.n_slots = total.n_slots.saturating_add(turn.n_slots);
             total.n_processes += turn.n_processes;
         }
         self.sources.retain(|source| !source.is_over());

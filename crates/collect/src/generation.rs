@@ -135,7 +135,8 @@ impl Recorded {
         });
         let n_lost = ring.take_lost();
         if n_lost > 0 {
-            self.n_lost += n_lost;
+            // Whatever the process says.
+            self.n_lost = self.n_lost.saturating_add(n_lost);
             self.put(now_ns, &Record::Lost(n_lost));
         }
         if ring.take_degraded() {
@@ -158,7 +159,7 @@ impl Recorded {
         if self.life == Life::Gone || (now_ns.saturating_sub(since_ns) > STUCK_NS && !self.is_stopped()) {
             ring.skip();
             self.stuck_since_ns = None;
-            self.n_lost += 1;
+            self.n_lost = self.n_lost.saturating_add(1);
             self.put(now_ns, &Record::Lost(1));
         }
     }

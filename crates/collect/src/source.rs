@@ -135,7 +135,7 @@ impl Source {
             let (Some(recorded), Some(ring)) = (place.as_mut(), session.ring(number)) else { continue };
             recorded.is_awaited = awaited.is_some_and(|(pid, told)| pid == recorded.pid && told.is_none());
             turn.n_processes += 1;
-            turn.n_slots += recorded.drain(ring, now_ns, native);
+            turn.n_slots = turn.n_slots.saturating_add(recorded.drain(ring, now_ns, native));
             if let Some(native) = native {
                 let slot = Region::new(session.native()).slot(number);
                 slot.iter()
@@ -153,7 +153,7 @@ impl Source {
                 recorded.write(writer, now_ns)?;
             }
         }
-        summary.n_refused += session.take_refused();
+        summary.n_refused = summary.n_refused.saturating_add(session.take_refused());
         Ok(turn)
     }
 
@@ -208,9 +208,13 @@ fn finish<W: Write>(
     writer: &mut Writer<W>,
 ) -> Result<(), CollectError> {
     recorded.replaced();
-    // Each turn passes over one slot at least, so this ends.
-    while recorded.drain(ring, now_ns, native) > 0 {
+    // Each turn passes over one slot at least, and nobody fills the ring of a process that is gone, unless
+    // another process of the session forges it: that one is not waited for.
+    let mut n_left = ring.n_slots();
+    while n_left > 0 {
+        let n_drained = recorded.drain(ring, now_ns, native);
         recorded.write(writer, now_ns)?;
+        n_left = if n_drained == 0 { 0 } else { n_left.saturating_sub(n_drained) };
     }
     if let Some(native) = native {
         native.ask(Task::Leave { generation: recorded.generation });

@@ -78,7 +78,7 @@ impl Estimate {
     /// One of its ranges has become two.
     pub(crate) const fn split(&mut self) {
         self.count += 1.0;
-        self.n_seen += 1;
+        self.n_seen = self.n_seen.saturating_add(1);
     }
 
     /// What of it is not part of `other`: as [`Estimate::remove`], and nothing more is lost of it.
@@ -99,7 +99,7 @@ impl Estimate {
         self.bytes += other.bytes;
         self.count += other.count;
         self.variance += other.variance;
-        self.n_seen += other.n_seen;
+        self.n_seen = self.n_seen.saturating_add(other.n_seen);
         self.certain_bytes += other.certain_bytes;
         self.mean = self.mean.max(other.mean);
     }

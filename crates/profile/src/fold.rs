@@ -114,7 +114,7 @@ impl Fold {
                     }
                 }
             }
-            Record::Lost(n_events) => self.n_lost += n_events,
+            Record::Lost(n_events) => self.n_lost = self.n_lost.saturating_add(*n_events),
             Record::Degraded(mean) => {
                 self.degraded = true;
                 self.sample_mean = *mean;
@@ -137,7 +137,8 @@ impl Fold {
             return;
         }
         service.before(self.now_ns);
-        self.n_events += u64::from(service.window.counts(self.now_ns));
+        let counts = service.window.counts(self.now_ns);
+        self.n_events = self.n_events.saturating_add(u64::from(counts));
         match record {
             Record::Allocation(allocation) => self.allocation(allocation, service),
             Record::Free { addr, .. } => {
@@ -193,9 +194,9 @@ impl Fold {
     /// What it did before only sums are known of.
     fn summed(&mut self, summed: &Summed, service: &Service) {
         self.n_processes = summed.n_processes;
-        self.n_lost += summed.n_lost;
+        self.n_lost = self.n_lost.saturating_add(summed.n_lost);
         if service.window.counts(self.now_ns) {
-            self.n_events += summed.n_events;
+            self.n_events = self.n_events.saturating_add(summed.n_events);
             (self.first_ns, self.last_ns) = (summed.first_ns, summed.last_ns);
             self.live_peak = self.live_peak.max(summed.live_peak_bytes);
             self.resident_peak_bytes = self.resident_peak_bytes.max(summed.resident_peak_bytes);

@@ -48,9 +48,9 @@ impl Former {
             self.usage.entry(stack).or_default().add(&tally.usage(epoch));
         }
         let summed = &mut self.summed;
-        summed.n_processes += fold.n_processes.max(1);
-        summed.n_events += fold.n_events;
-        summed.n_lost += fold.n_lost;
+        summed.n_processes = summed.n_processes.saturating_add(fold.n_processes.max(1));
+        summed.n_events = summed.n_events.saturating_add(fold.n_events);
+        summed.n_lost = summed.n_lost.saturating_add(fold.n_lost);
         summed.first_ns = summed.first_ns.min(fold.first_ns);
         summed.last_ns = summed.last_ns.max(fold.last_ns);
         summed.resident_peak_bytes = summed.resident_peak_bytes.max(fold.resident_peak_bytes);

@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sparse_file_that_claims_much_is_not_believed() {
+    fn fault_35_a_sparse_file_that_claims_much_is_not_believed() {
         let mut bytes = std::fs::read("/bin/true").unwrap();
         // The section header table of 65535 entries begins at 1 GiB of a file of 1 TiB of zeros.
         bytes[0x28..0x30].copy_from_slice(&(1_u64 << 30).to_le_bytes());
@@ -387,7 +387,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
         #[test]
-        fn no_file_makes_us_panic(
+        fn fault_35_no_file_makes_us_panic(
             flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..40),
             keep in any::<proptest::sample::Index>(),
             in_headers in any::<bool>(),

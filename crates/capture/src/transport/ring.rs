@@ -253,7 +253,7 @@ impl<'m> Ring<'m> {
     /// Whether there is no room for another message.
     pub fn is_full(&self) -> bool {
         let used = self.header[HEAD].load(Relaxed).wrapping_sub(self.header[TAIL].load(Relaxed));
-        used >= self.n_slots() - 64
+        used >= self.n_slots().saturating_sub(64)
     }
 
     /// Passes over one unfinished slot, whose writer is dead or was thrown out of its function.

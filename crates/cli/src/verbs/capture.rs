@@ -55,6 +55,9 @@ pub(super) fn refused(error: &ReadError) -> Failure {
             (Exit::Denied, "captures are readable for the user who recorded them")
         }
         ReadError::Read { .. } => (Exit::Usage, "check the path"),
+        ReadError::Empty { .. } => {
+            (Exit::Damaged, "a recorder that was killed at once leaves such a file: record again")
+        }
         ReadError::NotACapture { .. } => (Exit::Damaged, "captures are written by `slackwater record`"),
         ReadError::NewerFormat { .. } => (Exit::Damaged, "read it with the release that recorded it"),
         _ => (Exit::Damaged, "record it again"),

@@ -1,6 +1,7 @@
 //! `record`, `table` and `stats`: a command recorded from start to end, and what is said of it.
 
 mod kills;
+mod outputs;
 mod sizes;
 mod view;
 

@@ -81,7 +81,7 @@ pub(crate) fn read(bytes: &[u8]) -> (BTreeMap<Generation, Told>, Vec<Gap>) {
             Record::Unmapped { addr, .. } => {
                 one.live.remove(addr);
             }
-            Record::Lost(n_events) => one.n_lost += n_events,
+            Record::Lost(n_events) => one.n_lost = one.n_lost.saturating_add(*n_events),
             Record::Degraded(_) => one.degraded = true,
             _ => {}
         }

@@ -1,5 +1,8 @@
 //! The ends that were not planned: of the target, of the collector, of the disk.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use slackwater_capture::Ending;
@@ -50,6 +53,73 @@ fn fault_29_a_killed_target_leaves_what_it_did_up_to_then() {
         let told = told.values().next().unwrap();
         assert_eq!(told.ending, Some(Ending::Gone));
         assert!(told.n_allocations > 1000 && summary.n_events > 1000, "{}", told.n_allocations);
+    }
+}
+
+/// Writes into the memory that a collector shares with its processes whatever it likes: any words, such as
+/// look like messages, and such as say who is whose.
+fn forge(memory: &File, round: u64) {
+    /// The session's own words.
+    const HEAD_BYTES: u64 = 512;
+    /// A few rings, with the words that say who has them.
+    const WORDS: usize = 400_000;
+    let mut state = round.wrapping_add(1);
+    let mut random = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ mixed >> 31
+    };
+    let own = u64::from(std::process::id());
+    let word = |_| match random() % 6 {
+        0 => 0,
+        1 => u64::MAX - random() % 9,
+        2 => random() % 16 | (random() % 1024) << 8,
+        3 => own,
+        _ => random(),
+    };
+    let bytes: Vec<u8> = (0..WORDS).map(word).flat_map(u64::to_le_bytes).collect();
+    memory.write_all_at(&bytes, HEAD_BYTES).unwrap();
+}
+
+/// Sets a flag, also when the test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn fault_35_whatever_is_written_into_the_shared_memory_is_bounded() {
+    for options in [&EXACT, &SAMPLED] {
+        let mut collector = Collector::begin(options, Vec::new()).unwrap();
+        let memory = File::options().read(true).write(true).open(collector.path()).unwrap();
+        let n_bytes = memory.metadata().unwrap().len();
+        assert!(memory.set_len(n_bytes / 2).is_err(), "it can be taken away");
+        let end = Instant::now() + Duration::from_secs(100);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // While the collector reads, and between.
+            scope.spawn(|| {
+                for round in 0.. {
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    forge(&memory, round);
+                }
+            });
+            let _done = Done(&done);
+            for round in 0..20 {
+                forge(&memory, round * 7);
+                collector.turn().unwrap();
+                assert!(Instant::now() < end, "turn {round} is late");
+            }
+            let (_, bytes) = collector.end().unwrap();
+            assert!(Instant::now() < end, "it did not end");
+            let (_, gaps) = read(&bytes);
+            assert_eq!(gaps, [], "what is written is a capture");
+        });
     }
 }
 

@@ -75,7 +75,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn harm_is_survived(harms in Harms::any()) {
+    fn fault_35_harm_is_survived(harms in Harms::any()) {
         let recording = &*RECORDING;
         let image = harms.done_to(&recording.image, &recording.words, 128);
         let walked = in_time(|| walk(&image, &recording.block))?;

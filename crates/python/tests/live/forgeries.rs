@@ -181,7 +181,7 @@ proptest! {
     /// Whatever is damaged: no panic, no endless loop, and every resident byte that is claimed is in
     /// one class.
     #[test]
-    fn damage_never_unbalances_the_books(
+    fn fault_35_damage_never_unbalances_the_books(
         recording in any::<usize>(),
         damages in proptest::collection::vec((any::<usize>(), any::<u64>(), damage()), 1..24),
     ) {

@@ -62,7 +62,7 @@ fn end_of(file: &str) -> &str {
 /// How many processes, how long, and how closely they were recorded.
 pub(crate) fn extent(profile: &Profile) -> String {
     let seconds = profile.span_ns.1.saturating_sub(profile.span_ns.0) as f64 / 1e9;
-    let n: u64 = profile.processes.iter().map(|process| process.n_processes).sum();
+    let n = profile.processes.iter().fold(0_u64, |n, process| n.saturating_add(process.n_processes));
     let processes = if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
     let how = match profile.processes.iter().map(|one| one.sample_mean).max() {
         Some(mean) if mean > 0 => format!("sampled every {} on average", Bytes(mean)),

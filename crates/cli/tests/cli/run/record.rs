@@ -112,6 +112,46 @@ fn a_service_and_all_that_it_starts_are_recorded_on_our_allocator() {
 }
 
 #[test]
+fn what_is_recorded_beside_a_service_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "
+import os, time
+end = time.monotonic() + 3.5
+while time.monotonic() < end:
+    bytes(3_000_000)
+    time.sleep(0.01)
+os._exit(0)
+";
+    let python = python().path().to_str().unwrap();
+    let run = |words: &str| {
+        let status = run_on(words, &[python, "-S", "-c", source])
+            .current_dir(folder.path())
+            .env("SLACKWATER_AGENT", agent_library().unwrap())
+            .status();
+        assert_eq!(status.unwrap().code(), Some(0));
+    };
+    run("-q --record=it --rotate 1s --keep 2");
+    let files = || {
+        let all = std::fs::read_dir(folder.path()).unwrap().map(|one| one.unwrap().path());
+        all.collect::<std::collections::BTreeSet<_>>()
+    };
+    files().iter().for_each(|file| is_ended(file));
+    assert_eq!(files().len(), 2, "{:?}", files());
+    assert!(!folder.path().join("it").exists());
+    for file in files() {
+        assert_eq!(table(&file)["gaps"], serde_json::json!([]));
+        std::fs::remove_file(file).unwrap();
+    }
+    run("-q --record=it --max-size 1MiB");
+    is_ended(&folder.path().join("it"));
+    assert_eq!(files().len(), 1, "{:?}", files());
+    // Only a recording has files.
+    let refused = run_on("--rotate 1h", &["true"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("--record"));
+}
+
+#[test]
 fn fault_03_a_killed_recorder_costs_the_service_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut service = start(folder.path());

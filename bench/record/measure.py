@@ -11,9 +11,9 @@ time; memray's own blocks lie behind them and happen to prevent that. "deep_bloc
 memory under every arm, so that what differs is the recording.
 
 Claims: sampled, attached or not, at most 1.02 of none; exact at most half of memray's overhead (ratio less
-one), with Python's own allocators too, and nothing where nothing is allocated; exact --native at most memray's
-default; at most 2 bytes an event; at most 16 MiB of memory beside the stacks; idle nothing; with 8 threads
-instead of one, exact keeps at least twice as much of its throughput as memray.
+one), with Python's own allocators too, and nothing where nothing is allocated; exact --native at most
+memray's default; at most 2 bytes an event; at most 16 MiB of memory beside the stacks; idle nothing; with 8
+threads instead of one, exact keeps at least twice as much of its throughput as memray.
 """
 
 from __future__ import annotations

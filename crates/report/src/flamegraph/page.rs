@@ -108,7 +108,8 @@ fn headline(profile: &Profile) -> String {
     let rows = allocations::rows(profile, Measure::Peak, Grouping::default());
     if let Some(largest) = rows.first() {
         let share = 100.0 * largest.usage.peak.bytes / total.bytes;
-        if let Some(frame) = profile.stacks.frames_from_python(largest.stack).next() {
+        let innermost = profile.stacks.frames_from_python(largest.stack).next();
+        if let Some(frame) = innermost.filter(|_| share >= 1.0) {
             headline.push_str(&format!(", {share:.0} % of it from {}", line(frame)));
         }
     }

@@ -106,10 +106,14 @@ impl Room {
         self.depth.store(depth as u64, Relaxed);
     }
 
-    /// How many levels of the last stack, oldest first, are also those of the `depth` frames just found.
+    /// How many levels of the last stack, oldest first, are also those of the `depth` keys just found.
     pub(crate) fn same(&self, depth: usize) -> usize {
-        let is_same = |&level: &usize| self.level(level).seen() == self.found(depth - 1 - level).seen();
-        (0..self.depth().min(depth)).take_while(is_same).count()
+        let levels = self.levels.iter().take(self.depth());
+        let found = self.found.get(..depth).unwrap_or_default().iter().rev();
+        let is_same = |(level, found): &(&Level, &Level)| {
+            level.instruction() == found.instruction() && level.mark() == found.mark()
+        };
+        levels.zip(found).take_while(is_same).count()
     }
 
     /// What this walk found in a place, counted from the newest.

@@ -16,7 +16,7 @@
 use slackwater_unwind::Ended;
 
 use super::walk::{Frame, Walk};
-use crate::python::frames::{NATIVE_PLACE, NO_CODE, PLACE_BITS};
+use crate::python::frames::{NATIVE_PLACE, NO_CODE, PLACE_BITS, Reader};
 use crate::python::{Chain, Item};
 use crate::room::{self, Level, Seen};
 
@@ -56,7 +56,8 @@ impl Natives for Walk<'_> {
     }
 }
 
-impl Pythons for Chain<'_> {
+impl<R: Reader> Pythons for Chain<'_, R> {
+    #[inline]
     fn next(&mut self) -> Option<Item> {
         Chain::next(self)
     }

@@ -28,7 +28,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use slackwater_unwind::Region;
 
 use crate::process::Process;
-use crate::python::{Chain, frames};
+use crate::python::{Chain, frames, is_probing};
 use crate::room::Room;
 use crate::thread;
 use walk::Walk;
@@ -44,10 +44,14 @@ pub(crate) fn merged(process: &Process, room: &Room) -> Merged {
     };
     let start = registers::here();
     let walk = || Walk::new(process, region, slot, cache, start);
-    let chain = || {
+    let python = || {
         let python = process.python().ok()?;
-        let thread_state = frames::thread_state(process, python)?;
-        Some(Chain::new(process, python, thread_state))
+        Some((python, frames::thread_state(process, python)?))
     };
+    if is_probing(process) {
+        let chain = || python().map(|(python, state)| Chain::probing(process, python, state));
+        return merge::merge(walk, chain, &room.found);
+    }
+    let chain = || python().map(|(python, state)| Chain::trusting(process, python, state));
     merge::merge(walk, chain, &room.found)
 }

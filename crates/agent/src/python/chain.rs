@@ -29,48 +29,38 @@ pub(crate) enum Item {
     Entry,
 }
 
-/// Probes at first.
-#[derive(Clone, Copy)]
-enum Belief {
-    Probing(Probing),
-    Trusting(Trusting),
-}
-
-impl Reader for Belief {
-    #[inline]
-    fn read(self, addr: u64) -> Result<u64, Unlike> {
-        match self {
-            Self::Probing(reader) => reader.read(addr),
-            Self::Trusting(reader) => reader.read(addr),
-        }
-    }
-
-    #[inline]
-    fn is_code(self, code: u64) -> bool {
-        match self {
-            Self::Probing(reader) => reader.is_code(code),
-            Self::Trusting(reader) => reader.is_code(code),
-        }
-    }
-}
-
 /// The chain of one thread, newest first.
-pub(crate) struct Chain<'a> {
+pub(crate) struct Chain<'a, R> {
     process: &'a Process,
-    frames: Frames<'a, Belief>,
+    frames: Frames<'a, R>,
     frame: u64,
     n_links: usize,
     /// The frame that was handed out last is the first one of its call.
     at_entry: bool,
 }
 
-impl<'a> Chain<'a> {
-    pub(crate) fn new(process: &'a Process, python: &'a Python, thread_state: u64) -> Self {
-        let belief = match process.python_state().load(Relaxed) {
-            ..PROBED_FRAMES => Belief::Probing(Probing { code_type: python.code_type }),
-            _ => Belief::Trusting(Trusting),
-        };
-        let frames = Frames::new(&python.layout, belief);
+/// Whether frames are still to be probed.
+#[inline]
+pub(crate) fn is_probing(process: &Process) -> bool {
+    process.python_state().load(Relaxed) < PROBED_FRAMES
+}
+
+impl<'a> Chain<'a, Probing> {
+    pub(crate) fn probing(process: &'a Process, python: &'a Python, thread_state: u64) -> Self {
+        Self::new(process, python, thread_state, Probing { code_type: python.code_type })
+    }
+}
+
+impl<'a> Chain<'a, Trusting> {
+    /// Of a process whose frames were probed.
+    pub(crate) fn trusting(process: &'a Process, python: &'a Python, thread_state: u64) -> Self {
+        Self::new(process, python, thread_state, Trusting)
+    }
+}
+
+impl<'a, R: Reader> Chain<'a, R> {
+    fn new(process: &'a Process, python: &'a Python, thread_state: u64, reader: R) -> Self {
+        let frames = Frames::new(&python.layout, reader);
         let newest = frames.newest(thread_state);
         let mut chain = Self { process, frames, frame: 0, n_links: 0, at_entry: false };
         chain.frame = newest.unwrap_or_else(|Unlike| chain.refuse());
@@ -78,6 +68,7 @@ impl<'a> Chain<'a> {
     }
 
     /// The next item; `None` at the end.
+    #[inline]
     pub(crate) fn next(&mut self) -> Option<Item> {
         if core::mem::take(&mut self.at_entry) {
             return Some(Item::Entry);
@@ -95,10 +86,11 @@ impl<'a> Chain<'a> {
         }
     }
 
+    #[inline]
     fn item(&mut self) -> Result<Item, Unlike> {
         let frame = self.frame;
         let read = self.frames.read(frame)?;
-        if matches!(self.frames.reader, Belief::Probing(_)) {
+        if R::PROBES {
             let n_probed = self.process.python_state();
             let n = n_probed.load(Relaxed);
             // Not over what another thread may have found out: that they are to be refused.

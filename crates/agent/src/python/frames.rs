@@ -52,10 +52,13 @@ pub(super) const fn parts(key: u64) -> (u64, u64) {
 
 /// Something that was read is not what it should be: the layout does not hold.
 #[derive(PartialEq, Eq)]
-pub(super) struct Unlike;
+pub(crate) struct Unlike;
 
 /// Reads the interpreter's memory.
-pub(super) trait Reader: Copy {
+pub(crate) trait Reader: Copy {
+    /// Whether it finds out at all what is not as it should be.
+    const PROBES: bool;
+
     /// Eight bytes; `addr` is a multiple of 8.
     fn read(self, addr: u64) -> Result<u64, Unlike>;
 
@@ -65,9 +68,11 @@ pub(super) trait Reader: Copy {
 
 /// Believes that the chain is where it should be.
 #[derive(Clone, Copy)]
-pub(super) struct Trusting;
+pub(crate) struct Trusting;
 
 impl Reader for Trusting {
+    const PROBES: bool = false;
+
     #[inline(always)]
     fn read(self, addr: u64) -> Result<u64, Unlike> {
         // SAFETY: a thousand frames were where they should be; the chain is this thread's own.
@@ -82,12 +87,14 @@ impl Reader for Trusting {
 
 /// Believes nothing.
 #[derive(Clone, Copy)]
-pub(super) struct Probing {
+pub(crate) struct Probing {
     /// Address of the type of code objects.
     pub(super) code_type: u64,
 }
 
 impl Reader for Probing {
+    const PROBES: bool = true;
+
     fn read(self, addr: u64) -> Result<u64, Unlike> {
         sys::read_u64_carefully(addr).ok_or(Unlike)
     }

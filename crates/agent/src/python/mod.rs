@@ -11,7 +11,7 @@ pub(crate) mod frames;
 mod variable;
 mod walk;
 
-pub(crate) use chain::{Chain, Item};
+pub(crate) use chain::{Chain, Item, is_probing};
 #[cfg(feature = "checked")]
 pub(crate) use walk::check;
 pub(crate) use walk::{Change, change, first_of};

@@ -208,6 +208,20 @@ pub(crate) unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
     block
 }
 
+/// A mapping that looks like an arena of Python's own allocator: as `mapped`, but no line is to blame for it.
+#[cold]
+fn arena_mapped(address: *mut c_void, size: usize) {
+    match process::get() {
+        Some(process) if matches!(process::phase(), SAMPLED | EXACT) && process.python().is_ok() => {
+            // Its blocks may be seen one by one.
+            if !domains::is_inside(sys::thread_local()) && !domains::is_stray() {
+                sys::keeping_errno(|| recorder::arena(address as u64, size as u64));
+            }
+        }
+        _ => mapped(address, size),
+    }
+}
+
 /// Mappings are few: each is recorded, in both modes.
 fn mapped(address: *mut c_void, size: usize) {
     match process::phase() {
@@ -215,8 +229,7 @@ fn mapped(address: *mut c_void, size: usize) {
             if let Some(process) = process::get() {
                 process.pieces().mapped(address as u64);
             }
-            // An arena's blocks are seen one by one.
-            if !domains::is_inside(sys::thread_local()) && !domains::is_stray_arena(size) {
+            if !domains::is_inside(sys::thread_local()) {
                 sys::keeping_errno(|| recorder::allocation(MAPPING, address as u64, size as u64));
             }
         }
@@ -258,7 +271,12 @@ pub(crate) unsafe extern "C" fn mmap(
         ) as *mut c_void
     };
     if mapped_at != libc::MAP_FAILED && flags & libc::MAP_ANONYMOUS != 0 {
-        mapped(mapped_at, size);
+        let is_plain = address.is_null() && flags == libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        if is_plain && domains::is_arena(size) {
+            arena_mapped(mapped_at, size);
+        } else {
+            mapped(mapped_at, size);
+        }
     }
     mapped_at
 }

@@ -52,6 +52,7 @@ mod at {
     pub(super) const N_ROOMS: usize = 6;
     pub(super) const OLDER: usize = 7;
     pub(super) const LEFT_OUT: usize = 8;
+    pub(super) const ARENAS: usize = 9;
 }
 const HEAD_WORDS: usize = 64;
 const FILTER: usize = HEAD_WORDS;
@@ -240,6 +241,11 @@ impl Process {
     /// The location that stands for callers which were too many; 0 until it is made.
     pub(crate) fn older(&self) -> &AtomicU64 {
         &self.words[at::OLDER]
+    }
+
+    /// The location that stands for whoever fills an arena of Python's; 0 until it is made.
+    pub(crate) fn arenas(&self) -> &AtomicU64 {
+        &self.words[at::ARENAS]
     }
 
     /// Whether stacks are those of native code too.

@@ -194,6 +194,19 @@ pub(crate) fn allocation(measure: u8, addr: u64, size: u64) {
     send_one(process, Message::Allocation { measure, sampled: false, addr, size, stack, tid });
 }
 
+/// An arena of Python's was mapped.
+#[cold]
+pub(crate) fn arena(addr: u64, size: u64) {
+    let Some(process) = process::get() else { return };
+    let Some(guard) = Guard::enter() else { return };
+    if ended(process) {
+        return;
+    }
+    let tid = guard.thread(process).tid.load(Relaxed);
+    let stack = stacks::of_arenas(process);
+    send_one(process, Message::Allocation { measure: MAPPING, sampled: false, addr, size, stack, tid });
+}
+
 /// A block is about to be given back.
 #[inline(never)]
 pub(crate) fn free(addr: u64) {

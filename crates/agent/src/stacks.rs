@@ -133,6 +133,13 @@ fn older_frames(process: &Process) -> u32 {
     on_top_of(process, 0, standing(process, process.older(), b"(older frames)"))
 }
 
+/// The stack that stands for all who fill arenas of Python's: the line that needed the next one may have the
+/// least in it.
+#[cold]
+pub(crate) fn of_arenas(process: &Process) -> u32 {
+    on_top_of(process, 0, standing(process, process.arenas(), b"(arenas of Python's own allocator)"))
+}
+
 /// The location that stands for native frames which cannot be told.
 #[cold]
 fn left_out(process: &Process) -> u32 {

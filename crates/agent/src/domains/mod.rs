@@ -156,12 +156,15 @@ fn take_again() -> bool {
     is_any
 }
 
-/// Whether a mapping of this size that is made outside of our functions is one of Python's arenas, which is
-/// the sign that ours were taken out. They are back then.
-pub(crate) fn is_stray_arena(n_bytes: usize) -> bool {
-    // Objects/obmalloc.c: ARENA_SIZE until 3.9, and since.
-    const ARENA_BYTES: [usize; 2] = [256 << 10, 1 << 20];
-    ARENA_BYTES.contains(&n_bytes) && heard() == Heard::Each && take_again()
+/// Whether pymalloc asks for arenas of this size: ARENA_SIZE in Objects/obmalloc.c until 3.9, and since.
+pub(crate) const fn is_arena(n_bytes: usize) -> bool {
+    matches!(n_bytes, 0x4_0000 | 0x10_0000)
+}
+
+/// Whether an arena that is mapped outside of our functions is the sign that those were taken out. They are back
+/// then.
+pub(crate) fn is_stray() -> bool {
+    heard() == Heard::Each && take_again()
 }
 
 /// Puts ours in front where what they call stands in a record; whether that was anywhere.

@@ -2,10 +2,10 @@
 """The whole story in one go: a service that kept its memory, what it is, giving it back, and the fix.
 
 Makes a virtual environment beside this file, builds Slackwater, starts the telemetry service on real
-gunicorn, loads it, lets it idle, then runs `slackwater diagnose` and `slackwater trim` on it. Then starts
-the same service under `slackwater run` and loads it again. At last `slackwater lab` compares both by
-demo/lab.toml, or, with --plan article, the article's six arms and ours. Everything it starts is stopped at
-the end, also after Ctrl-C.
+gunicorn, loads it, lets it idle, then runs `slackwater diagnose` and `slackwater trim` on it, and
+`slackwater record` while it is loaded again. Then starts the same service under `slackwater run` and loads it
+again. At last `slackwater lab` compares both by demo/lab.toml, or, with --plan article, the article's six arms
+and ours. Everything it starts is stopped at the end, also after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def demo(args: argparse.Namespace) -> None:
         few = ["--quiet", "--rounds", "1", "--batches", "20", "--queries", "40"]
         run([sys.executable, DEMO / "load.py", "--url", url, *few])
         print("  60 of 60")
+        who_allocates(slackwater, master, url)
 
     with service(args, [slackwater, "run", "--"]) as (master, url):
         load_and_idle(url, args.rounds)
@@ -91,6 +92,25 @@ def demo(args: argparse.Namespace) -> None:
         raise Failed("slackwater run did not halve the idle service")
     if not args.without_lab:
         experiment(slackwater, "lab")
+
+
+def who_allocates(slackwater: Path, master: int, url: str) -> None:
+    """Records the running service, all its workers at once, while it is loaded."""
+    (REPOSITORY / "out").mkdir(exist_ok=True)
+    capture = os.path.relpath(REPOSITORY / "out/demo.slackwater")
+    words = ["record", "--pid", str(master), "--output", capture, "--force"]
+    step(f"{shlex.join(['slackwater', *words])}  # while it is loaded, then Ctrl-C")
+    recorder = subprocess.Popen([slackwater, *words])
+    try:
+        run([sys.executable, DEMO / "load.py", "--url", url, "--quiet", "--rounds", "1"])
+    finally:
+        recorder.send_signal(signal.SIGINT)
+        recorder.wait()
+    if recorder.returncode != 0:
+        raise Failed(f"slackwater record ended with {recorder.returncode}")
+    show(slackwater, "table", "--peak", "--limit", "8", capture)
+    page = os.path.relpath(REPOSITORY / "out/demo.html")
+    show(slackwater, "flamegraph", "--peak", "--force", "--output", page, capture)
 
 
 def experiment(slackwater: Path, plan: str) -> None:

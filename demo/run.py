@@ -4,8 +4,8 @@
 Makes a virtual environment beside this file, builds Slackwater, starts the telemetry service on real
 gunicorn, loads it, lets it idle, then runs `slackwater diagnose` and `slackwater trim` on it, and
 `slackwater record` while it is loaded again. Then starts the same service under `slackwater run` and loads it
-again. At last `slackwater lab` compares both by demo/lab.toml, or, with --plan article, the article's six arms
-and ours. Everything it starts is stopped at the end, also after Ctrl-C.
+again. At last `slackwater lab` compares both by demo/lab.toml, or, with --plan article, the six arms of the
+article and ours. Everything it starts is stopped at the end, also after Ctrl-C.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ without stacks. `--native` records the calls of native code as well, where they 
 by which native stacks are read are made by slackwater, outside, from the files' own frame information, and \
 functions are named while recording. A stack whose native part cannot be told says so.\n\n\
 Objects of up to 512 bytes live in Python's own allocator, and malloc hears only of its arenas, each of 1 MiB \
-(256 KiB before 3.10), by whoever needed the first object in it. That tells lines that keep much from lines \
-that do not, but no numbers of small objects. `--python-allocators` stands in front of Python's allocators \
+(256 KiB before 3.10). Which line needed the next one says nothing about who fills them, so they are one row: \
+(arenas of Python's own allocator). `--python-allocators` stands in front of Python's allocators \
 (its domains raw, mem and object) as well, so that each block is seen, with its size and its line, and no \
 arena. Use it when the memory is in many small objects: `diagnose` says python-growth, or live_python is the \
 largest class. It costs some nanoseconds for each object when sampled; with --exact each object is an event. \

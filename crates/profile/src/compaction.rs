@@ -43,6 +43,9 @@ pub enum CompactError {
     /// The new one cannot be written.
     #[error("cannot write the capture anew")]
     Write(#[from] io::Error),
+    /// More is in it than can be told apart.
+    #[error("more is in the capture than can be added up")]
+    TooMuch,
     /// Its first frame is damaged.
     #[error("the capture's times are damaged")]
     Times,
@@ -85,6 +88,9 @@ pub fn compact<R: Read + Seek, W: Write>(
         lost.push(format!("{damaged_bytes} bytes of the capture were damaged"));
     }
     let (folds, service) = past.parts();
+    if service.room.is_exceeded() {
+        return Err(CompactError::TooMuch);
+    }
     let former = ended_long_ago(folds, &frames, until_ns);
     let is_former = |generation: Generation| former.contains(&generation);
 

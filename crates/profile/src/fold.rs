@@ -9,6 +9,7 @@ use crate::estimate::Estimate;
 use crate::live::{Block, Live, Origin, Piece};
 use crate::part::Tally;
 use crate::process::Before;
+use crate::room::{Kept, Room};
 use crate::service::Service;
 use crate::stacks::{Code, Frame, StackId, Stacks};
 use crate::threads::Threads;
@@ -55,6 +56,7 @@ pub(crate) struct Fold {
     pub(crate) parts: Vec<((u32, u16), Tally)>,
     part_idx: HashMap<(u32, u16), u32>,
     now_ns: u64,
+    n_cells: usize,
     pub(crate) live: f64,
     pub(crate) blocks: Live,
     locations: HashMap<u32, Frame>,
@@ -76,24 +78,42 @@ impl Fold {
             }
             Record::NoStacks(why) => self.no_stacks = Some(why.to_string()),
             Record::Ended(ending) => self.ended(*ending, service),
-            Record::Location { id, line, function, file } => {
+            Record::Location { id, line, function, file }
+                if service.room.take(Kept::Text(function.len() + file.len())) =>
+            {
                 let (function, file) = (function.to_string(), file.to_string());
                 let frame = Frame { function, file, line: *line, code: Code::Python };
                 self.locations.insert(*id, frame);
             }
-            Record::Native(code) => {
+            Record::Native(code)
+                if service
+                    .room
+                    .take(Kept::Text(code.function.len() + code.file.len() + code.module.len())) =>
+            {
                 self.locations.insert(code.id, native_frame(code));
             }
-            Record::Stack { id, parent, location } => {
+            Record::Stack { id, parent, location } if service.room.take(Kept::Stack) => {
                 self.stacks.insert(*id, (*parent, *location));
             }
-            Record::Thread { tid, name } => self.threads.name(*tid, name),
-            Record::Before(before) => self.before.push(Before {
-                holder: before.holder.to_string(),
-                class: before.class.to_string(),
-                bytes: before.bytes,
-                blocks: before.blocks,
-            }),
+            Record::Thread { tid, name } if service.room.take(Kept::Text(name.len())) => {
+                self.threads.name(*tid, name);
+            }
+            Record::Before(before)
+                if service.room.take(Kept::Text(before.holder.len() + before.class.len())) =>
+            {
+                self.before.push(Before {
+                    holder: before.holder.to_string(),
+                    class: before.class.to_string(),
+                    bytes: before.bytes,
+                    blocks: before.blocks,
+                });
+            }
+            // What there is no room for: counted where it was refused.
+            Record::Location { .. }
+            | Record::Native(_)
+            | Record::Stack { .. }
+            | Record::Thread { .. }
+            | Record::Before(_) => {}
             Record::Mark(_)
             | Record::Fact { .. }
             | Record::ResidentBy(_)
@@ -143,6 +163,7 @@ impl Fold {
             Record::Allocation(allocation) => self.allocation(allocation, service),
             Record::Free { addr, .. } => {
                 if let Some(block) = self.blocks.remove(*addr) {
+                    service.room.give_back(Kept::Block);
                     self.went(block.origin, &self.amount(&block), service);
                 }
             }
@@ -153,24 +174,30 @@ impl Fold {
             }
             _ => {}
         }
+        self.take_cells(&mut service.room);
     }
 
     fn allocation(&mut self, allocation: &Allocation, service: &mut Service) {
         let Allocation { addr, size, stack, tid, .. } = *allocation;
         let origin = Origin {
-            part: self.part(stack, tid),
+            part: self.part(stack, tid, &mut service.room),
             born: self.timeline.as_ref().map_or(0, |timeline| timeline.slice(self.now_ns)),
             counts: service.window.counts(self.now_ns),
             sampled: allocation.sampled,
         };
         let block = Block { size, origin };
         let amount = self.amount(&block);
+        if !service.room.take(Kept::Block) {
+            self.parts[origin.part as usize].1.passed(&amount, origin.counts);
+            return;
+        }
         if allocation.measure == Measure::Mapping {
             let mut pieces = Vec::new();
             self.blocks.map(addr, size, origin, |piece| pieces.push(piece));
             self.unmapped(&pieces, service);
         } else if let Some(former) = self.blocks.insert(addr, block) {
             // Its free was lost.
+            service.room.give_back(Kept::Block);
             self.went(former.origin, &self.amount(&former), service);
         }
         if let Some(timeline) = &mut self.timeline {
@@ -180,6 +207,16 @@ impl Fold {
         tally.keep(service.epoch);
         tally.came(&amount, origin.counts);
         self.live_changed(amount.bytes, service);
+    }
+
+    /// Takes room for new cells of the timeline; where there is none, it is told in longer slices.
+    fn take_cells(&mut self, room: &mut Room) {
+        let Some(timeline) = &mut self.timeline else { return };
+        let n_cells = timeline.n_cells();
+        if n_cells > self.n_cells && !room.take(Kept::Cells(n_cells - self.n_cells)) {
+            timeline.coarsen();
+        }
+        self.n_cells = self.n_cells.max(n_cells);
     }
 
     /// What a block counts for.
@@ -203,11 +240,11 @@ impl Fold {
         }
     }
 
-    fn sum(&mut self, sum: &Sum, service: &Service) {
+    fn sum(&mut self, sum: &Sum, service: &mut Service) {
         if !service.window.counts(self.now_ns) {
             return;
         }
-        let part = self.part(sum.stack, sum.tid);
+        let part = self.part(sum.stack, sum.tid, &mut service.room);
         let [allocated, live, peak] = [&sum.allocated, &sum.live, &sum.peak].map(Estimate::from);
         self.parts[part as usize].1.summed(&allocated, &live, &peak, service.epoch);
         if let Some(timeline) = &mut self.timeline {
@@ -217,8 +254,12 @@ impl Fold {
         }
     }
 
-    fn part(&mut self, stack: u32, tid: u32) -> u32 {
-        let key = (stack, self.threads.idx(tid));
+    /// The part of this stack and thread; where there is no room for another, that of no stack.
+    fn part(&mut self, stack: u32, tid: u32, room: &mut Room) -> u32 {
+        let mut key = (stack, self.threads.idx(tid));
+        if !self.part_idx.contains_key(&key) && !room.take(Kept::Part) {
+            key.0 = 0;
+        }
         let parts = &mut self.parts;
         *self.part_idx.entry(key).or_insert_with(|| {
             parts.push((key, Tally::default()));
@@ -240,7 +281,10 @@ impl Fold {
     /// A part of a range is not a whole one: bytes go, the count stays until all have gone.
     fn unmapped(&mut self, pieces: &[Piece], service: &mut Service) {
         for &Piece { origin, bytes, n_left } in pieces {
-            if n_left == 2 {
+            if n_left == 0 {
+                service.room.give_back(Kept::Block);
+            } else if n_left == 2 {
+                service.room.take(Kept::Block);
                 let tally = &mut self.parts[origin.part as usize].1;
                 tally.keep(service.epoch);
                 tally.split(origin.counts);
@@ -273,6 +317,7 @@ impl Fold {
             (self.live, self.resident_bytes) = (0.0, 0);
             // What it left behind stays known by stack.
             self.leave();
+            (0..self.blocks.len()).for_each(|_| service.room.give_back(Kept::Block));
             self.blocks = Live::default();
         }
     }

@@ -4,6 +4,7 @@
 //! read again. Only within one reading are processes in the order of time: between two readings they may be
 //! half a second apart.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Seek};
 
@@ -14,10 +15,14 @@ use crate::endpoint::Endpoints;
 use crate::fold::Fold;
 use crate::process::settle;
 use crate::profile::{Mark, OverTime, Profile};
+use crate::room::Kept;
 use crate::service::{Peak, Service};
 
 /// What a capture says that lost something before it was written anew.
 pub(crate) const LOST_BEFORE: &str = "lost";
+
+/// Marks that may be made between the two of one that is told twice.
+const MARKS_AT_ONCE: usize = 64;
 
 /// The last moment that each process told.
 #[derive(Debug, Default)]
@@ -97,7 +102,21 @@ impl Following {
                 return;
             }
             if generation != Generation::RECORDING {
-                folds.entry(generation).or_insert_with(|| Fold::new(slices)).take(record, service);
+                let fold = match folds.entry(generation) {
+                    Entry::Occupied(fold) => fold.into_mut(),
+                    Entry::Vacant(place) => {
+                        let over_time = slices.map(|_| Kept::Timeline);
+                        if ![Some(Kept::Process), over_time]
+                            .into_iter()
+                            .flatten()
+                            .all(|what| service.room.take(what))
+                        {
+                            return;
+                        }
+                        place.insert(Fold::new(slices))
+                    }
+                };
+                fold.take(record, service);
                 return;
             }
             match record {
@@ -105,14 +124,17 @@ impl Following {
                 Record::Mark(name) => {
                     let mark = Mark { ns: *marked_ns, name: name.to_string() };
                     // Who marked a file that was written anew meanwhile has said so twice.
-                    if !marks.contains(&mark) {
+                    let is_new = !marks.iter().rev().take(MARKS_AT_ONCE).any(|one| *one == mark);
+                    if is_new && service.room.take(Kept::Text(name.len())) {
                         marks.push(mark);
                     }
                 }
                 &Record::Peak { at_ns, bytes } if service.window.counts(*marked_ns) => {
                     service.summed(Peak { at_ns, bytes });
                 }
-                Record::Fact { key, value } if key == LOST_BEFORE => {
+                Record::Fact { key, value }
+                    if key == LOST_BEFORE && service.room.take(Kept::Text(value.len())) =>
+                {
                     lost_before.push(value.to_string());
                 }
                 _ => {}
@@ -124,6 +146,7 @@ impl Following {
     pub fn profile(&mut self) -> Partial<Profile> {
         let lost = |cause: &String| Gap::new("some of what only sums are kept of", cause.as_str());
         let mut gaps: Vec<Gap> = self.lost_before.iter().map(lost).collect();
+        gaps.extend(self.service.room.gaps());
         let over_time = self
             .service
             .slices

@@ -7,7 +7,8 @@
 //!        └─▶ compact ─▶ a capture with sums in place of what is long past
 //! ```
 //!
-//! Invariants: memory grows with distinct stacks and live blocks, not with events. A sampled number never
+//! Invariants: memory grows with distinct stacks and live blocks, not with events, and up to a bound whatever
+//! a file claims. A sampled number never
 //! goes without its interval. What was lost is counted, and what a lost definition leaves without a name
 //! is shown as such.
 //!
@@ -24,6 +25,7 @@ mod live;
 mod part;
 mod process;
 mod profile;
+mod room;
 mod service;
 mod stacks;
 mod threads;

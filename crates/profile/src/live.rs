@@ -80,6 +80,11 @@ impl Live {
         }
     }
 
+    /// Blocks and ranges that are left.
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.len() + self.ranges.len()
+    }
+
     /// The blocks that are left, by address.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = (u64, Block)> {
         self.blocks.iter().map(|(&addr, &block)| (addr, block))

@@ -64,6 +64,13 @@ impl Tally {
         self.epoch = epoch;
     }
 
+    /// What is not followed: it counts as handed out.
+    pub(crate) fn passed(&mut self, amount: &Estimate, counts: bool) {
+        if counts {
+            self.allocated.add(amount);
+        }
+    }
+
     pub(crate) fn came(&mut self, amount: &Estimate, counts: bool) {
         self.held.add(amount);
         if counts {

@@ -5,6 +5,7 @@
 //! number, `epoch`: a stack that is about to change first keeps what it holds for the mark that was
 //! reached since its last change, and one that never changes again holds at the end what it held then.
 
+use crate::room::Room;
 use crate::timeline::{N_SLICES, Slices};
 use crate::window::Window;
 
@@ -12,6 +13,8 @@ use crate::window::Window;
 #[derive(Debug, Default)]
 pub(crate) struct Service {
     pub(crate) window: Window,
+    /// What may still be kept of the capture.
+    pub(crate) room: Room,
     pub(crate) slices: Option<Slices>,
     /// Highest total within each slice.
     pub(crate) live_most: Vec<f64>,

@@ -74,6 +74,7 @@ pub struct Timeline {
 pub(crate) struct Building {
     slices: Slices,
     shift: u32,
+    cells_max: usize,
     allocated: HashMap<(u32, u16), Estimate>,
     survived: HashMap<(u32, u16, u16), Estimate>,
     live_most: Vec<f64>,
@@ -86,6 +87,7 @@ impl Building {
         Self {
             slices,
             shift: 0,
+            cells_max: CELLS_MAX,
             allocated: HashMap::new(),
             survived: HashMap::new(),
             live_most: vec![0.0; N_SLICES],
@@ -127,9 +129,20 @@ impl Building {
         self.resident_last[slice] = Some(bytes);
     }
 
+    /// Cells so far.
+    pub(crate) fn n_cells(&self) -> usize {
+        self.allocated.len() + self.survived.len()
+    }
+
+    /// Tells all in one slice from here on.
+    pub(crate) fn coarsen(&mut self) {
+        self.cells_max = 0;
+        self.bound();
+    }
+
     /// Makes slices twice as long while there are too many cells.
     fn bound(&mut self) {
-        while self.allocated.len() + self.survived.len() > CELLS_MAX && 1 << self.shift < N_SLICES {
+        while self.n_cells() > self.cells_max && 1 << self.shift < N_SLICES {
             self.shift += 1;
             merge(&mut self.allocated, |(part, born)| Some((part, born >> 1)));
             merge(&mut self.survived, |(part, born, gone)| {

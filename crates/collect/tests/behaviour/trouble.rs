@@ -73,7 +73,7 @@ fn forge(memory: &File, round: u64) {
     let word = |_| match random() % 6 {
         0 => 0,
         1 => u64::MAX - random() % 9,
-        2 => random() % 16 | (random() % 1024) << 8,
+        2 => (random() % 16) | ((random() % 1024) << 8),
         3 => own,
         _ => random(),
     };

@@ -88,6 +88,7 @@ short-demo: library ## the demo with one round of load and the debug build
 	$(call say,demo)
 	cargo build --quiet --package slackwater
 	@SLACKWATER=$(TARGET)/debug/slackwater SLACKWATER_LIBRARY=$(abspath $(TARGET))/library/libslackwater_alloc.so \
+		SLACKWATER_AGENT=$(abspath $(TARGET))/library/libslackwater_agent.so \
 		$(PYTHON) demo/run.py --rounds 1 --without-lab
 
 corpus: build ## precision and recall of the verdicts on labelled services

@@ -94,6 +94,16 @@ def slackwater(*words) -> Run:
     return Run(documents, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
+def load_generator() -> Path:
+    """The load generator of `lab` and nothing else, an example of that crate; where it is, cargo says."""
+    command = ["cargo", "build", "--quiet", "--release", "-p", "slackwater-lab", "--example", "load"]
+    built = subprocess.run(
+        [*command, "--message-format=json"], cwd=REPOSITORY, stdout=subprocess.PIPE, check=True, text=True
+    )
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
+    return next(Path(one["executable"]) for one in messages if one.get("target", {}).get("name") == "load")
+
+
 def rss_bytes(pid: int) -> int:
     """RSS as the page tables have it; VmRSS is batched per processor and may lag."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import REPOSITORY, mb, row, rss_bytes, title, verdict
+from bench import load_generator, mb, row, rss_bytes, title, verdict
 
 LEAST = 0.9
 MOST_LATE_SECONDS = 0.001
@@ -52,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.soak and not shutil.which("wrk"):
         raise SystemExit("error: there is no wrk\nhint: apt-get install wrk")
-    ours = build()
+    ours = load_generator()
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "server"
         subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("server.c")], check=True)
@@ -68,16 +68,6 @@ def main() -> None:
         finally:
             server.kill()
             server.wait()
-
-
-def build() -> Path:
-    """The example of the crate, which is the generator and nothing else; where it is, cargo says."""
-    command = ["cargo", "build", "--quiet", "--release", "-p", "slackwater-lab", "--example", "load"]
-    built = subprocess.run(
-        [*command, "--message-format=json"], cwd=REPOSITORY, stdout=subprocess.PIPE, check=True, text=True
-    )
-    messages = [json.loads(line) for line in built.stdout.splitlines()]
-    return next(Path(m["executable"]) for m in messages if m.get("target", {}).get("name") == "load")
 
 
 def throughput(ours: Path, port: str, options: argparse.Namespace) -> float:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
 import run as demo
 from trial import attached
 
-from bench import REPOSITORY, row, title, verdict
+from bench import load_generator, row, title, verdict
 
 SERVICE_CPU, LOAD_CPU = 0, 1
 WORKERS, THREADS = 2, 8
@@ -43,7 +43,7 @@ def measure(n_pairs: int) -> None:
     if (os.cpu_count() or 1) < 2:
         raise SystemExit("error: needs two cores, one for the service")
     demo.make_venv()
-    generator = build()
+    generator = load_generator()
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {SERVICE_CPU})
     options = argparse.Namespace(workers=WORKERS, threads=THREADS, server="gunicorn")
@@ -54,16 +54,6 @@ def measure(n_pairs: int) -> None:
             idle(master, Path(folder, "capture"))
     finally:
         os.sched_setaffinity(0, everywhere)
-
-
-def build() -> Path:
-    """The load generator of `lab` by itself; where it is, cargo says."""
-    command = ["cargo", "build", "--quiet", "--release", "-p", "slackwater-lab", "--example", "load"]
-    built = subprocess.run(
-        [*command, "--message-format=json"], cwd=REPOSITORY, stdout=subprocess.PIPE, check=True, text=True
-    )
-    messages = [json.loads(line) for line in built.stdout.splitlines()]
-    return next(Path(one["executable"]) for one in messages if one.get("target", {}).get("name") == "load")
 
 
 def under_load(generator: Path, master: int, port: str, capture: Path, n_pairs: int) -> None:

@@ -72,19 +72,7 @@ fn advise(at: usize, n_bytes: usize, advice: i32) -> bool {
 
 /// Maps an open file over memory of our own; whether that worked.
 fn share(at: usize, n_bytes: usize, descriptor: i32) -> bool {
-    // SAFETY: replaces memory that was mapped for this.
-    let address = keeping_errno(|| unsafe {
-        libc::syscall(
-            libc::SYS_mmap,
-            at,
-            n_bytes,
-            i64::from(libc::PROT_READ | libc::PROT_WRITE),
-            i64::from(libc::MAP_SHARED | libc::MAP_FIXED),
-            i64::from(descriptor),
-            FROM_THE_START,
-        )
-    });
-    address == at as i64
+    map(at, n_bytes, libc::MAP_SHARED | libc::MAP_FIXED, descriptor) == Some(at)
 }
 
 /// Puts a value where it stays for good, also in forked children; `None` without memory for it.
@@ -112,16 +100,20 @@ pub(crate) fn empty_shared(words: &[AtomicU64]) {
 }
 
 fn map_anonymous(at: usize, n_bytes: usize, flags: i32) -> Option<usize> {
-    // SAFETY: a new mapping where the kernel likes, or in place of one of ours that is used as atomic words
-    // only, of which zero is one.
+    map(at, n_bytes, flags | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1)
+}
+
+fn map(at: usize, n_bytes: usize, flags: i32, descriptor: i32) -> Option<usize> {
+    // SAFETY: a new mapping where the kernel likes, or in place of one of ours that was made for this, or that
+    // is used as atomic words only, of which zero is one.
     let address = keeping_errno(|| unsafe {
         libc::syscall(
             libc::SYS_mmap,
             at,
             n_bytes,
             i64::from(libc::PROT_READ | libc::PROT_WRITE),
-            i64::from(flags | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE),
-            -1_i64,
+            i64::from(flags),
+            i64::from(descriptor),
             FROM_THE_START,
         )
     });

@@ -94,6 +94,21 @@ def slackwater(*words) -> Run:
     return Run(documents, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
+def venv(folder: Path) -> Path:
+    """The Python of a virtual environment in this folder, with exactly what its requirements.txt lists."""
+    wanted = (folder / "requirements.txt").read_text()
+    stamp = folder / ".venv/installed.txt"
+    python = folder / ".venv/bin/python"
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        shown = (folder / ".venv").relative_to(REPOSITORY)
+        print(f"virtual environment in {shown}, packages from PyPI", file=sys.stderr)
+        subprocess.run([PYTHON, "-m", "venv", "--clear", folder / ".venv"], check=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, "-r", folder / "requirements.txt"], check=True)
+        stamp.write_text(wanted)
+    return python
+
+
 def load_generator() -> Path:
     """The load generator of `lab` and nothing else, an example of that crate; where it is, cargo says."""
     command = ["cargo", "build", "--quiet", "--release", "-p", "slackwater-lab", "--example", "load"]

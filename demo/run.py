@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=8, help="threads of each worker")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of load")
     parser.add_argument("--server", choices=("gunicorn", "uvicorn"), default="gunicorn")
-    parser.add_argument("--without-lab", action="store_true", help="only diagnose, trim and run")
+    parser.add_argument("--without-lab", action="store_true", help="only diagnose, trim, run and record")
     parser.add_argument("--plan", help="only run this plan of demo/, such as article")
     parser.add_argument("--venv-only", action="store_true", help="only make the virtual environment")
     args = parser.parse_args()

@@ -18,7 +18,6 @@ import json
 import queue
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -32,7 +31,7 @@ from arms import ARMS, Arm, named
 from catalogue import CATALOGUE, Service
 from trial import FIX, Plan, Void, floor_bytes, trial
 
-from bench import PYTHON
+from bench import venv
 
 ATTEMPTS = 3
 
@@ -44,7 +43,7 @@ def main() -> None:
         return
     # Ends through the code that stops the services.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    make_venv()
+    venv(FIX)
     services = [service for service in CATALOGUE if service.name in args.service]
     arms = named(args.arm)
     for arm in arms:
@@ -133,19 +132,6 @@ def attempt(service: Service, arm: Arm, plan: Plan, voided: list[str]) -> dict:
             voided.append(f"{service.name}, {arm.name}: {reason}")
             print(f"\nvoid: {voided[-1]}", file=sys.stderr)
     raise Void(voided[-1])
-
-
-def make_venv() -> None:
-    """The services' virtual environment, with exactly what requirements.txt lists."""
-    wanted = (FIX / "requirements.txt").read_text()
-    stamp = FIX / ".venv/installed.txt"
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    print("virtual environment in bench/fix/.venv, packages from PyPI", file=sys.stderr)
-    subprocess.run([PYTHON, "-m", "venv", "--clear", FIX / ".venv"], check=True)
-    install = [FIX / ".venv/bin/pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "-r", FIX / "requirements.txt"], check=True)
-    stamp.write_text(wanted)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,7 +33,7 @@ import threads
 from arms import ARMS, EXACT, OBJECT_ARMS
 from trial import Program, Trials, calibrated, trial
 
-from bench import PYTHON
+from bench import venv
 
 HERE = Path(__file__).resolve().parent
 KEPT = {"GLIBC_TUNABLES": f"glibc.malloc.trim_threshold={1 << 30}:glibc.malloc.top_pad={64 << 20}"}
@@ -57,7 +56,7 @@ PARTS = ["programs", "threads", "service"]
 
 def main() -> None:
     args = arguments()
-    python = args.python or make_venv()
+    python = args.python or venv(HERE)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         if "programs" in args.part:
@@ -65,7 +64,7 @@ def main() -> None:
         if "threads" in args.part:
             threads.measure(python, Path(folder), min(args.rounds, 4))
     if "service" in args.part:
-        service.measure(args.pairs)
+        service.measure(args.turns)
     progress(f"all in {time.monotonic() - began:.0f} s\n")
 
 
@@ -77,7 +76,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-w", "--work", action="append", choices=WORK, help="only this one; repeatable")
     parser.add_argument("-n", "--rounds", type=int, default=6, help="slow arms take part in half of them")
     parser.add_argument("--seconds", type=float, default=0.25, help="of processor time, for none, per trial")
-    parser.add_argument("--pairs", type=int, default=5, help="turns of the service under each state")
+    parser.add_argument("--turns", type=int, default=8, help="turns of the service, four windows each")
     parser.add_argument("--without-objects", action="store_true", help="without Python's own allocators")
     parser.add_argument("--python", type=Path, help="with what requirements.txt lists; bench/record/.venv")
     args = parser.parse_args()
@@ -114,20 +113,6 @@ def programs(args: argparse.Namespace, python: Path, capture: Path) -> None:
 def progress(note: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\033[K{note}", end="", file=sys.stderr, flush=True)
-
-
-def make_venv() -> Path:
-    """A virtual environment of Debian's Python with exactly what requirements.txt lists."""
-    wanted = (HERE / "requirements.txt").read_text()
-    stamp = HERE / ".venv/installed.txt"
-    python = HERE / ".venv/bin/python"
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        print("virtual environment in bench/record/.venv, packages from PyPI", file=sys.stderr)
-        subprocess.run([PYTHON, "-m", "venv", "--clear", HERE / ".venv"], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "-r", HERE / "requirements.txt"], check=True)
-        stamp.write_text(wanted)
-    return python
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! The load generator by itself, for `bench/run load`:
+//! The load generator by itself, for `bench/run load` and `bench/run record`:
 //! `load open RATE | closed USERS, PORT, CPU, SECONDS, CONNECTIONS [PLAN]`. Sends the requests of the plan, or
 //! asks for `/`. Prints what it saw as JSON.
 

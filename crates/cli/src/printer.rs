@@ -1,7 +1,7 @@
 //! Where words go: data to stdout, everything else to stderr; colour only where it is welcome.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use slackwater_report::{Style, visible};
 
@@ -23,7 +23,7 @@ pub(crate) struct Held<'a>(&'a Printer);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let waiting = self.0.waiting().take();
         waiting.into_iter().flatten().for_each(|line| self.0.line(&line));
     }
 }
@@ -66,12 +66,12 @@ impl Printer {
 
     /// Keeps lines back until what this returns is dropped.
     pub(crate) fn hold(&self) -> Held<'_> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+        self.waiting().get_or_insert_default();
         Held(self)
     }
 
     fn is_held(&self) -> bool {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.waiting().is_some()
     }
 
     /// Whether only results and errors are wanted.
@@ -102,9 +102,13 @@ impl Printer {
         }
     }
 
+    fn waiting(&self) -> MutexGuard<'_, Option<Vec<String>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A closed stderr loses the line, nothing else.
     fn line(&self, text: &str) {
-        if let Some(waiting) = &mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(waiting) = &mut *self.waiting() {
             waiting.push(text.to_owned());
             return;
         }

@@ -174,7 +174,7 @@ fn ended_long_ago(
     let mut ended: Vec<(bool, u64, Generation)> = folds
         .iter()
         .filter(|(generation, fold)| has_ended(fold) && !later.contains(generation))
-        .map(|(&generation, fold)| (fold.n_processes <= 1, fold.last_ns, generation))
+        .map(|(&generation, fold)| (fold.n_processes == 1, fold.last_ns, generation))
         .collect();
     ended.sort_unstable();
     ended.truncate(ended.len().saturating_sub(ENDED_APART));
@@ -243,7 +243,7 @@ fn write_sums<W: Write>(fold: &Fold, epoch: u64, out: &mut Frames<'_, W>) -> io:
     }
     blocks.sort_unstable_by_key(|&(is_mapping, addr, _)| (is_mapping, addr));
     out.put(&Record::Summed(Summed {
-        n_processes: fold.n_processes.max(1),
+        n_processes: fold.n_processes,
         n_events: fold.n_events.saturating_sub(blocks.len() as u64),
         n_lost: fold.n_lost,
         first_ns: fold.first_ns,

@@ -41,7 +41,7 @@ pub(crate) struct Fold {
     pub(crate) ending: Option<Ending>,
     pub(crate) degraded: bool,
     pub(crate) n_lost: u64,
-    /// Processes that this is of, where that is not one.
+    /// Processes that this is of: one, or several of which only sums are kept.
     pub(crate) n_processes: u64,
     pub(crate) n_events: u64,
     pub(crate) resident_bytes: u64,
@@ -65,7 +65,7 @@ pub(crate) struct Fold {
 
 impl Fold {
     pub(crate) fn new(slices: Option<Slices>) -> Self {
-        Self { timeline: slices.map(Building::new), ..Self::default() }
+        Self { timeline: slices.map(Building::new), n_processes: 1, ..Self::default() }
     }
 
     pub(crate) fn take(&mut self, record: &Record<'_>, service: &mut Service) {
@@ -230,7 +230,7 @@ impl Fold {
 
     /// What it did before only sums are known of.
     fn summed(&mut self, summed: &Summed, service: &Service) {
-        self.n_processes = summed.n_processes;
+        self.n_processes = summed.n_processes.max(1);
         self.n_lost = self.n_lost.saturating_add(summed.n_lost);
         if service.window.counts(self.now_ns) {
             self.n_events = self.n_events.saturating_add(summed.n_events);

@@ -105,12 +105,9 @@ impl Following {
                 let fold = match folds.entry(generation) {
                     Entry::Occupied(fold) => fold.into_mut(),
                     Entry::Vacant(place) => {
-                        let over_time = slices.map(|_| Kept::Timeline);
-                        if ![Some(Kept::Process), over_time]
-                            .into_iter()
-                            .flatten()
-                            .all(|what| service.room.take(what))
-                        {
+                        let has_room = service.room.take(Kept::Process)
+                            && slices.is_none_or(|_| service.room.take(Kept::Timeline));
+                        if !has_room {
                             return;
                         }
                         place.insert(Fold::new(slices))

@@ -48,7 +48,7 @@ impl Former {
             self.usage.entry(stack).or_default().add(&tally.usage(epoch));
         }
         let summed = &mut self.summed;
-        summed.n_processes = summed.n_processes.saturating_add(fold.n_processes.max(1));
+        summed.n_processes = summed.n_processes.saturating_add(fold.n_processes);
         summed.n_events = summed.n_events.saturating_add(fold.n_events);
         summed.n_lost = summed.n_lost.saturating_add(fold.n_lost);
         summed.first_ns = summed.first_ns.min(fold.first_ns);

@@ -8,9 +8,8 @@
 //! ```
 //!
 //! Invariants: memory grows with distinct stacks and live blocks, not with events, and up to a bound whatever
-//! a file claims. A sampled number never
-//! goes without its interval. What was lost is counted, and what a lost definition leaves without a name
-//! is shown as such.
+//! a file claims. A sampled number never goes without its interval. What was lost is counted, and what a lost
+//! definition leaves without a name is shown as such.
 //!
 //! Must never know: terminals, HTML, how events were collected.
 

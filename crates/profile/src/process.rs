@@ -126,7 +126,7 @@ pub(crate) fn settle(
     ProcessProfile {
         generation,
         pid: fold.pid,
-        n_processes: fold.n_processes.max(1),
+        n_processes: fold.n_processes,
         parent: fold.parent,
         program: fold.program.clone(),
         sample_mean: fold.sample_mean,

@@ -13,14 +13,14 @@ pub use speedscope::speedscope;
 
 use slackwater_profile::{Frame, ProcessProfile, Thread};
 
-use crate::allocations::NO_PYTHON;
+use crate::allocations::{NO_PYTHON, who};
 use crate::visible;
 
-fn process_name(process: &ProcessProfile) -> String {
-    format!("{} {}", visible(&process.program), process.pid)
+pub(crate) fn process_name(process: &ProcessProfile) -> String {
+    format!("{} {}", visible(&process.program), who(process))
 }
 
-fn thread_name(thread: &Thread) -> String {
+pub(crate) fn thread_name(thread: &Thread) -> String {
     match (&thread.name, thread.tid) {
         (_, 0) => "other threads".to_owned(),
         (Some(name), tid) => format!("thread {} {tid}", visible(name)),

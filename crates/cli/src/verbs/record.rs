@@ -26,8 +26,9 @@ use std::process::Command as Child;
 
 use slackwater_base::Bytes;
 use slackwater_capture::transport::{Mode, PythonAllocators};
-use slackwater_collect::{Collector, Options, Stacks, Summary};
+use slackwater_collect::{CollectError, Collector, Options, Stacks, Summary};
 use slackwater_report::visible;
+use slackwater_tune::environment::LD_PRELOAD;
 
 use self::follower::Follower;
 use self::view::View;
@@ -80,8 +81,9 @@ slackwater is killed, or the disk is full, the command goes on undisturbed, and 
 can be read. Contents of memory, arguments and environment are never recorded; names of functions, files \
 and threads are. The capture is readable for its owner only.\n\n\
 `--live` shows meanwhile what `slackwater live` does: the lines of code that hold most. q closes the view and \
-Ctrl-C ends the recording; a command that is started writes into FILE.log, not on the terminal.\n\n\
-`--rotate` goes on in another file when one has its size or age (FILE, FILE.2, ...); each can be read alone, \
+Ctrl-C ends the recording; what a command that is started would write on the terminal goes to a file beside \
+the capture, with the ending .log.\n\n\
+`--rotate` goes on in another file when one has its size or age (it.slackwater, it.2.slackwater, ...); each can be read alone, \
 and `--keep 10` deletes all but the newest ten, so that a recording may run for weeks. A block that is \
 given back later than in the file where it was allocated counts as live in that one. `--max-size` keeps \
 one file instead, for as long as you like: when it has half of the size, it is written anew with sums in \
@@ -97,6 +99,9 @@ Examples:\n  \
   slackwater record --live --name gunicorn\n  \
   slackwater mark 'deployed 1.4'                    while it records\n  \
   slackwater table --leaks run.slackwater";
+
+/// Where the agent of a process that starts finds its recording.
+pub(super) const RECORD: &str = "SLACKWATER_RECORD";
 
 /// Records a command from start to end, or a service for a while.
 ///
@@ -127,8 +132,8 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
         child.arg(&command.file);
     }
     child.args(&args.command[1..]);
-    child.env("SLACKWATER_RECORD", collector.path());
-    child.env("LD_PRELOAD", preload(&agent, var_os("LD_PRELOAD").as_deref()));
+    child.env(RECORD, collector.path());
+    child.env(LD_PRELOAD, preload(&agent, var_os(LD_PRELOAD).as_deref()));
     let mut view = None;
     if args.live {
         if let Some(log) = view::keep_off(&mut child, &output, args.force)? {
@@ -151,12 +156,7 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     if let Some(follower) = follower {
         follower.end(printer);
     }
-    match ended {
-        Ok(summary) => say(&summary, files.newest(), printer),
-        Err(error) => {
-            printer.warn(&format!("recording ended early: {error}; {}", error.hint()));
-        }
-    }
+    say_ended(ended, files.newest(), printer);
     // As `run` does: the command's own code, whatever it is.
     std::process::exit(code);
 }
@@ -166,7 +166,7 @@ pub(super) const fn listened_to(all: bool) -> PythonAllocators {
     if all { PythonAllocators::All } else { PythonAllocators::Foreign }
 }
 
-pub(super) fn refused(error: &slackwater_collect::CollectError) -> Failure {
+pub(super) fn refused(error: &CollectError) -> Failure {
     Failure::of(Exit::Denied, error, Some(error.hint()))
 }
 
@@ -215,7 +215,15 @@ fn processes(n: usize) -> String {
     if n == 1 { "1 process".to_owned() } else { format!("{n} processes") }
 }
 
-pub(super) fn say(summary: &Summary, output: &Path, printer: &Printer) {
+/// How a recording ended, and what it came to.
+pub(super) fn say_ended(ended: Result<Summary, CollectError>, newest: &Path, printer: &Printer) {
+    match ended {
+        Ok(summary) => say(&summary, newest, printer),
+        Err(error) => printer.warn(&format!("recording ended early: {error}; {}", error.hint())),
+    }
+}
+
+fn say(summary: &Summary, output: &Path, printer: &Printer) {
     if summary.n_processes == 0 {
         printer.warn(
             "nothing was recorded: the agent was not loaded. Is the program static, built for musl, or \

@@ -66,10 +66,8 @@ pub(crate) fn run(args: &RecorderArgs, printer: &Printer) -> Result<Exit, Failur
     // No folder is kept busy.
     let _ = std::env::set_current_dir("/");
     let step = |collector: &mut Collector<File>| files.step(collector, printer);
-    match until_the_end(collector, &service, &stop, &options, step) {
-        Ok(summary) => record::say(&summary, files.newest(), printer),
-        Err(error) => printer.warn(&format!("recording ended early: {error}; {}", error.hint())),
-    }
+    let ended = until_the_end(collector, &service, &stop, &options, step);
+    record::say_ended(ended, files.newest(), printer);
     Ok(Exit::Done)
 }
 

@@ -61,8 +61,8 @@ pub(crate) fn find(sight: Sight<'_>, executable: Option<&Path>, order: &[FileId]
     let modules = modules(sight);
     let goes: HashMap<FileId, [Option<Goes>; 2]> =
         modules.iter().map(|module| (module.file, module.goes)).collect();
-    // The agent of a recording passes on to the first that offers malloc behind it.
     let passes_on = |file: FileId| modules.iter().any(|module| module.file == file && module.is_agent());
+    // The first in the loader's order that offers malloc: the agent of a recording passes on to it.
     let behind = order.iter().copied().find(|&file| {
         modules.iter().any(|module| module.file == file && module.offers && !module.is_agent())
     });
@@ -81,7 +81,7 @@ pub(crate) fn find(sight: Sight<'_>, executable: Option<&Path>, order: &[FileId]
         }
     };
 
-    let (serves, evidence) = server(&modules, executable, order, |module| end(module, MALLOC));
+    let (serves, evidence) = server(&modules, executable, behind, |module| end(module, MALLOC));
     let Some(serves) = serves.and_then(|file| modules.iter().find(|module| module.file == file)) else {
         return Server::unknown();
     };
@@ -135,7 +135,7 @@ pub(crate) fn find(sight: Sight<'_>, executable: Option<&Path>, order: &[FileId]
 fn server(
     modules: &[Module],
     executable: Option<&Path>,
-    order: &[FileId],
+    behind: Option<FileId>,
     goes: impl Fn(&Module) -> Option<Goes>,
 ) -> (Option<FileId>, Evidence) {
     let program = modules.iter().find(|module| Some(module.path.as_path()) == executable);
@@ -149,10 +149,7 @@ fn server(
         }
     }
     // A static program has no loader that would look anything up.
-    let offers = |file: &&FileId| {
-        modules.iter().any(|module| module.file == **file && module.offers && !module.is_agent())
-    };
-    if let Some(&first) = order.iter().find(offers) {
+    if let Some(first) = behind {
         return (Some(first), Evidence::SearchOrder);
     }
     let mapped = modules.iter().find(|module| module.offers && super::scope::is_musl(&module.path));

@@ -11,14 +11,15 @@ use crate::visible;
 /// A sentence for each: processes without stacks, and what is missing from the capture.
 pub(crate) fn doubts(profile: &Profile, gaps: &[Gap]) -> Vec<String> {
     // A service may start many small programs: one sentence for each reason.
-    let mut without: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut without: BTreeMap<&str, (u64, Vec<&str>)> = BTreeMap::new();
     for process in &profile.processes {
         if let Some(why) = &process.no_stacks {
-            without.entry(why).or_default().push(&process.program);
+            let (n, programs) = without.entry(why).or_default();
+            *n = n.saturating_add(process.n_processes);
+            programs.push(&process.program);
         }
     }
-    let without = without.into_iter().map(|(why, mut programs)| {
-        let n = programs.len();
+    let without = without.into_iter().map(|(why, (n, mut programs))| {
         programs.sort_unstable();
         programs.dedup();
         let names = visible(&programs.join(", ")).into_owned();

@@ -79,6 +79,9 @@ fn pid(profile: &Profile, row: &Row) -> Option<u32> {
 
 /// What each request or task asked for; what served none is left out.
 fn endpoints(profile: &Profile, measure: Measure, by_process: bool) -> Vec<Value> {
+    if profile.endpoints.all().is_empty() {
+        return Vec::new();
+    }
     let all = rows(profile, measure, Grouping { unit: Unit::Endpoint, by_process });
     let told = all.iter().filter_map(|row| {
         let endpoint = endpoint(profile.endpoints.all().get(row.endpoint?)?);

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use slackwater_capture::Ending;
 use slackwater_profile::{
-    Cell, Code, Frame, N_SLICES, Part, ProcessProfile, Profile, StackId, Thread, Timeline, Usage,
+    Cell, Code, Frame, N_SLICES, Part, ProcessProfile, Profile, StackId, Timeline, Usage,
 };
 
 use super::columns::{Amounts, HandedOut, Survived};
-use crate::allocations::{NO_ENDPOINT, NO_PYTHON, endpoint, who};
+use crate::allocations::{NO_ENDPOINT, NO_PYTHON, endpoint};
+use crate::export::{process_name, thread_name};
 use crate::visible;
 
 /// Most stacks of threads of processes that a page has.
@@ -159,10 +160,10 @@ impl Process {
         let is_gone = process.ending.is_some_and(|ending| ending != Ending::Outlived);
         let resident: Vec<f64> = timeline.resident_most.iter().map(|&bytes| bytes as f64).collect();
         Self {
-            label: label(process),
+            label: process_name(process),
             ended_slice: is_gone.then(|| slice(process.span_ns.1)),
             sample_mean: process.sample_mean,
-            threads: process.threads.iter().map(thread).collect(),
+            threads: process.threads.iter().map(thread_name).collect(),
             stack: parts.iter().map(|part| part.stack.0).collect(),
             thread: parts.iter().map(|part| part.thread).collect(),
             peak: Amounts::of(parts.iter().map(|part| &part.usage.peak)),
@@ -361,16 +362,4 @@ fn shift(profile: &Profile) -> u32 {
     let least = timelines().map(|one| one.shift).max().unwrap_or(0);
     let more = n_cells.div_ceil(CELLS_MAX).next_power_of_two().trailing_zeros();
     (least + more).min(N_SLICES.trailing_zeros())
-}
-
-fn label(process: &ProcessProfile) -> String {
-    format!("{} {}", visible(&process.program), who(process))
-}
-
-fn thread(thread: &Thread) -> String {
-    match (&thread.name, thread.tid) {
-        (_, 0) => "other threads".to_owned(),
-        (Some(name), tid) => format!("thread {} {tid}", visible(name)),
-        (None, tid) => format!("thread {tid}"),
-    }
 }

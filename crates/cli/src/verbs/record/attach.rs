@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use slackwater_base::{Bytes, Pid};
 use slackwater_capture::transport::late::Heard;
-use slackwater_collect::{Agent, AttachError, CollectError, Collector, Options, Summary, Turn};
+use slackwater_collect::{Agent, AttachError, Attached, CollectError, Collector, Options, Summary, Turn};
 use slackwater_diagnose::Service;
 use slackwater_procfs::Root;
 use slackwater_report::visible;
@@ -74,10 +74,7 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
     let ended = recording.end();
     let present = || pids.iter().copied().chain(members(&root, &services, args)).collect();
     leaving::leave(&root, &agent, present, printer);
-    match ended {
-        Ok(summary) => super::say(&summary, &newest, printer),
-        Err(error) => printer.warn(&format!("recording ended early: {error}; {}", error.hint())),
-    }
+    super::say_ended(ended, &newest, printer);
     Ok(exit)
 }
 
@@ -104,6 +101,19 @@ fn refused(error: &AttachError) -> Failure {
         _ => Exit::Target,
     };
     Failure::of(exit, error, error.hint())
+}
+
+/// What of a process that was attached to is not seen.
+pub(super) fn say_unseen(pid: Pid, attached: &Attached, printer: &Printer) {
+    if attached.n_refused > 0 {
+        printer.warn(&format!(
+            "process {pid}: {} of its calls could not be redirected and are not seen",
+            attached.n_refused
+        ));
+    }
+    if let Some(why) = attached.heard.why_not() {
+        printer.warn(&format!("process {pid}: {why}"));
+    }
 }
 
 /// A recording under way.
@@ -198,15 +208,7 @@ impl<'a> Recording<'a> {
                     self.attached.insert(pid);
                     self.longest_stop = self.longest_stop.max(attached.stopped);
                     self.longest_loan = self.longest_loan.max(attached.borrowed);
-                    if attached.n_refused > 0 {
-                        self.printer.warn(&format!(
-                            "process {pid}: {} of its calls could not be redirected and are not seen",
-                            attached.n_refused
-                        ));
-                    }
-                    if let Some(why) = attached.heard.why_not() {
-                        self.printer.warn(&format!("process {pid}: {why}"));
-                    }
+                    say_unseen(pid, &attached, self.printer);
                     self.sees_objects |= attached.heard == Heard::Each;
                     self.collector.attached(process, attached.memory);
                 }

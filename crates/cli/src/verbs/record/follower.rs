@@ -54,6 +54,7 @@ impl Follower {
                 News::Arrived(arrival) => match arrival.outcome {
                     Ok((process, attached)) => {
                         self.attached.insert(arrival.pid);
+                        attach::say_unseen(arrival.pid, &attached, printer);
                         collector.attached(process, attached.memory);
                     }
                     Err(error) if error.is_gone() => {}

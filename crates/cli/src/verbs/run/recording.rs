@@ -17,14 +17,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Child, Stdio};
 
 use slackwater_report::visible;
+use slackwater_tune::environment::LD_PRELOAD;
 
 use super::command::Command;
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::printer::Printer;
 use crate::verbs::{output, record, recorder};
-
-const LD_PRELOAD: &str = "LD_PRELOAD";
 
 /// A recording that waits for its service.
 pub(super) struct Recording {
@@ -85,7 +84,7 @@ impl Recording {
         };
         let preload = record::preload(&self.agent, others.as_deref());
         variables.insert(LD_PRELOAD.to_owned(), Some(preload));
-        variables.insert("SLACKWATER_RECORD".to_owned(), Some(self.session.clone()));
+        variables.insert(record::RECORD.to_owned(), Some(self.session.clone()));
     }
 }
 

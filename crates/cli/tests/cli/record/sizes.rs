@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use slackwater_testkit::agent_library;
+use slackwater_testkit::{agent_library, rounds};
 
 use super::{python, slackwater};
 
@@ -70,21 +70,33 @@ fn watched(path: &Path, is_over: &AtomicBool) -> (u64, usize) {
     (most, inodes.len())
 }
 
+/// Records the program; a machine that was too busy for an exact recording has more tries.
+fn recorded_exactly(folder: &Path) -> (u64, usize) {
+    let source = SOURCE.replace("ROUNDS", &N_ROUNDS.to_string());
+    let python = python();
+    let words =
+        ["record", "--exact", "--max-size", "1MiB", "-f", "-o", "it", "--", &python, "-S", "-c", &source];
+    for _ in 0..5 {
+        let is_over = AtomicBool::new(false);
+        let ((code, _, said), seen) = std::thread::scope(|scope| {
+            let watching = scope.spawn(|| watched(&folder.join("it"), &is_over));
+            let recorded = slackwater(folder, &words);
+            is_over.store(true, Ordering::Relaxed);
+            (recorded, watching.join().unwrap())
+        });
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("recorded 13 processes"), "{said}");
+        if !said.contains("sampled later") {
+            return seen;
+        }
+    }
+    panic!("this machine was too busy for an exact recording five times");
+}
+
 #[test]
 fn fault_31_a_capture_stays_below_its_size_and_keeps_every_total() {
     let folder = tempfile::tempdir().unwrap();
-    let source = SOURCE.replace("ROUNDS", &N_ROUNDS.to_string());
-    let python = python();
-    let words = ["record", "--exact", "--max-size", "1MiB", "-o", "it", "--", &python, "-S", "-c", &source];
-    let is_over = AtomicBool::new(false);
-    let ((code, _, said), (most_bytes, n_files)) = std::thread::scope(|scope| {
-        let watching = scope.spawn(|| watched(&folder.path().join("it"), &is_over));
-        let recorded = slackwater(folder.path(), &words);
-        is_over.store(true, Ordering::Relaxed);
-        (recorded, watching.join().unwrap())
-    });
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("recorded 13 processes"), "{said}");
+    let (most_bytes, n_files) = recorded_exactly(folder.path());
     assert!(most_bytes <= MOST_BYTES, "{most_bytes}");
     assert!(n_files > 1, "it was never written anew");
     let files: Vec<_> =
@@ -99,17 +111,12 @@ fn fault_31_a_capture_stays_below_its_size_and_keeps_every_total() {
     let n_events = sum("n_events");
     assert!(n_events > 2_500_000, "{n_events} events");
     assert_eq!(sum("n_processes"), 1 + N_ROUNDS);
-    let is_exact = processes.iter().all(|one| one["degraded"] == false && one["n_lost"] == 0);
-    if is_exact {
-        let (bytes, calls) = of(&table, "churn", "allocated");
-        let size = |i: u64| 3_000 + ((i * 2_654_435_761) >> 7) % 4_999 + 33;
-        let expected = N_ROUNDS * ((0..100_000).map(size).sum::<u64>() + (0..20_000).map(size).sum::<u64>());
-        assert!(bytes >= expected && bytes < expected + expected / 1000, "{bytes} of {expected}");
-        assert!((N_ROUNDS * 120_000..N_ROUNDS * 120_100).contains(&calls), "{calls}");
-        assert_eq!(of(&table, "churn", "live").0, 0);
-    } else {
-        eprintln!("this machine was too slow for exact recording: totals by stack are not compared");
-    }
+    let (bytes, calls) = of(&table, "churn", "allocated");
+    let size = |i: u64| 3_000 + ((i * 2_654_435_761) >> 7) % 4_999 + 33;
+    let expected = N_ROUNDS * ((0..100_000).map(size).sum::<u64>() + (0..20_000).map(size).sum::<u64>());
+    assert!(bytes >= expected && bytes < expected + expected / 1000, "{bytes} of {expected}");
+    assert!((N_ROUNDS * 120_000..N_ROUNDS * 120_100).contains(&calls), "{calls}");
+    assert_eq!(of(&table, "churn", "live").0, 0);
     // Blocks that were given back long after they had become part of the past.
     let (bytes, calls) = of(&table, "late", "live");
     assert_eq!((bytes / 20_033, calls), (40, 40));
@@ -141,8 +148,7 @@ fn fault_31_a_capture_stays_below_its_size_and_keeps_every_total() {
 fn fault_29_a_capture_below_a_size_is_whole_whenever_its_recorder_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let source = SOURCE.replace("ROUNDS", "1_000_000");
-    let n_rounds = std::env::var("SLACKWATER_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6_u64);
-    for round in 0..n_rounds {
+    for round in rounds(6, 1000) {
         let mut recording = Command::new(env!("CARGO_BIN_EXE_slackwater"))
             .current_dir(folder.path())
             .args(["record", "--exact", "--max-size", "1MiB", "-f", "-o", "it", "--"])

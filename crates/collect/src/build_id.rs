@@ -38,7 +38,7 @@ pub(crate) fn of(file: &File) -> Option<Vec<u8>> {
 }
 
 /// The build id among notes: each is three lengths and its type, a name and a value, padded to 4 bytes.
-fn among(mut notes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn among(mut notes: &[u8]) -> Option<&[u8]> {
     loop {
         let (n_name, n_value) = (word(notes, 0)? as usize, word(notes, 4)? as usize);
         let value_at = n_name.checked_next_multiple_of(4)?.checked_add(12)?;

@@ -12,7 +12,7 @@ use crate::error::CollectError;
 use crate::sys::Shared;
 
 /// How the kernel shows memory that [`SharedMemory::new`] has made.
-const SHOWN: &str = "/memfd:slackwater";
+pub(crate) const SHOWN: &str = "/memfd:slackwater";
 
 /// A session in memory of its own.
 #[derive(Debug)]

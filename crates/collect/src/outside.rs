@@ -26,7 +26,6 @@ const MODULES_MAX: usize = 4096;
 pub(crate) struct Outside {
     resident_bytes: u64,
     resident_by: ResidentBy,
-    first_ns: u64,
     resident_by_ns: u64,
     share_ns: u64,
     modules_ns: u64,
@@ -42,8 +41,8 @@ impl Outside {
         now_ns: u64,
         mut tell: impl FnMut(&Record<'_>),
     ) {
-        if self.first_ns == 0 {
-            self.first_ns = now_ns;
+        // Of one that is gone before long, kinds are never asked for.
+        if self.resident_by_ns == 0 {
             self.resident_by_ns = now_ns;
         }
         let mut is_dated = false;

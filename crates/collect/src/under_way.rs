@@ -18,10 +18,7 @@ use slackwater_capture::{Encoder, Generation, Record, Writer, format};
 use slackwater_procfs::{Process, Root};
 
 use crate::error::MarkError;
-use crate::sys;
-
-/// How the kernel names the memory that agents write to.
-const SHARED_MEMORY: &str = "/memfd:slackwater";
+use crate::{memory, sys};
 
 /// What a recorder calls itself.
 const RECORDER: &str = "slackwater";
@@ -102,7 +99,7 @@ fn shared_memory(root: &Root, pid: Pid) -> Vec<u64> {
 fn inode_of_shared_memory(line: &str) -> Option<u64> {
     let mut fields = line.split_ascii_whitespace();
     let inode = fields.nth(4)?.parse().ok()?;
-    fields.next()?.starts_with(SHARED_MEMORY).then_some(inode)
+    fields.next()?.starts_with(memory::SHOWN).then_some(inode)
 }
 
 fn is_capture(file: &mut File) -> bool {

@@ -93,9 +93,8 @@ impl Object {
     }
 }
 
-/// The build id: a note of the linker's (name "GNU", type 3).
+/// The build id: a note of the linker's.
 fn build_id(elf: &ElfFile) -> Option<Vec<u8>> {
-    let note = elf.contents(elf.section(".note.gnu.build-id")?).ok()?;
-    let length = u32::from_le_bytes(note.get(4..8)?.try_into().ok()?) as usize;
-    note.get(16..16_usize.checked_add(length)?).map(<[u8]>::to_vec)
+    let notes = elf.contents(elf.section(".note.gnu.build-id")?).ok()?;
+    crate::build_id::among(&notes).map(<[u8]>::to_vec)
 }

@@ -267,6 +267,11 @@ mod tests {
             &[django, "View.dispatch @/django/views/generic/base.py", "Items.get /srv/views.py"],
             "django Items.get",
         );
+        let sanic = ["Http.http1 @/sanic/http/http1.py", "handle_request handle_request"];
+        check(&[&sanic[..], &["orders /srv/shop.py"]].concat(), "sanic orders");
+        let before = ["_run_request_middleware _run_request_middleware", "user /srv/shop.py"];
+        check(&[&sanic[..], &before].concat(), "sanic -");
+        check(&["main /srv/main.py", "handle_request handle_request", "orders /srv/shop.py"], "none");
         let admin = "AdminSite.admin_view.<locals>.inner @/django/contrib/admin/sites.py";
         check(
             &[django, admin, "ModelAdmin.changelist_view @/django/contrib/admin/options.py"],

@@ -360,6 +360,163 @@ asyncio.run(main())
 }
 
 #[test]
+fn views_on_top_of_django_are_told_apart() {
+    let source = "
+import django, store
+from django.conf import settings
+settings.configure(SECRET_KEY='none', ALLOWED_HOSTS=['*'], ROOT_URLCONF='shop', REST_FRAMEWORK={
+    'DEFAULT_AUTHENTICATION_CLASSES': [], 'DEFAULT_PERMISSION_CLASSES': [], 'UNAUTHENTICATED_USER': None})
+django.setup()
+from django.core.wsgi import get_wsgi_application
+from django.urls import path
+from ninja import NinjaAPI
+from rest_framework.decorators import api_view
+from rest_framework.response import Response
+from rest_framework.views import APIView
+api = NinjaAPI()
+@api.get('/pets')
+def pets(request):
+    return store.take(3_000_000)
+@api_view(['GET'])
+def large(request):
+    return Response(store.take(2_000_000))
+class Items(APIView):
+    def get(self, request):
+        return Response(store.take(1_000_000))
+urlpatterns = [path('large', large), path('items', Items.as_view()), path('api/', api.urls)]
+app = get_wsgi_application()
+";
+    let Some(endpoints) = gunicorn(&[], source, &["/large", "/items", "/api/pets"]) else { return };
+    assert_endpoints(
+        &endpoints,
+        "request",
+        &[("django", "large", 4), ("django", "get", 2), ("django", "pets", 6)],
+    );
+}
+
+#[test]
+fn coroutines_of_quart_litestar_and_sanic_are_told_apart() {
+    let source = "
+import quart, store
+app = quart.Quart(__name__)
+@app.before_request
+async def before():
+    store.take(1_000_000)
+@app.get('/large')
+async def large():
+    return store.take(2_000_000)
+";
+    let hypercorn = ["--bind", "unix:socket", "shop:app"];
+    let Some(endpoints) = serve("bin/hypercorn", &hypercorn, source, &["/large"]) else { return };
+    assert_endpoints(&endpoints, "request", &[("quart", "large", 4)]);
+    let source = "
+import store
+from litestar import Litestar, get
+from litestar.di import Provide
+async def user() -> str:
+    return store.take(1_000_000)
+@get('/large', dependencies={'who': Provide(user)})
+async def large(who: str) -> str:
+    return store.take(2_000_000)
+app = Litestar([large])
+";
+    let Some(endpoints) = uvicorn(source, &["/large"]) else { return };
+    assert_endpoints(&endpoints, "request", &[("litestar", "large", 4)]);
+    let source = "
+import sanic, store
+app = sanic.Sanic('shop')
+@app.on_request
+async def before(request):
+    store.take(1_000_000)
+@app.get('/large')
+async def large(request):
+    return sanic.text(store.take(2_000_000))
+@app.get('/items')
+def items(request):
+    return sanic.text(store.take(1_000_000))
+if __name__ == '__main__':
+    app.run(unix='socket', single_process=True, motd=False)
+";
+    let Some(endpoints) = serve("bin/python", &["shop.py"], source, &["/large", "/items"]) else { return };
+    assert_endpoints(&endpoints, "request", &[("sanic", "large", 4), ("sanic", "items", 2)]);
+}
+
+#[test]
+fn views_of_pyramid_are_told_apart() {
+    let source = "
+import store
+from pyramid.config import Configurator
+from pyramid.response import Response
+def large(request):
+    return Response(store.take(2_000_000))
+with Configurator() as config:
+    config.add_route('large', '/large')
+    config.add_view(large, route_name='large')
+    app = config.make_wsgi_app()
+";
+    let waitress = ["--unix-socket=socket", "shop:app"];
+    let Some(endpoints) = serve("bin/waitress-serve", &waitress, source, &["/large"]) else { return };
+    assert_endpoints(&endpoints, "request", &[("pyramid", "large", 4)]);
+}
+
+/// Does what is queued by a program until it says that all is done.
+fn work(source: &str) -> Option<Vec<Value>> {
+    let source = format!("{source}\nopen('done', 'w').close()\nimport time\ntime.sleep(60)\n");
+    let service = Recorded::start(&installed("bin/python")?, &["-c", "import shop"], &source);
+    let end = Instant::now() + Duration::from_secs(60);
+    while !service.folder.path().join("done").exists() {
+        assert!(Instant::now() < end, "the tasks were not done: {}", service.said());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Some(service.end())
+}
+
+#[test]
+fn tasks_of_rq_dramatiq_and_huey_are_told_apart() {
+    let rq = "
+import store
+from fakeredis import FakeStrictRedis
+from rq import Queue, SimpleWorker
+def large():
+    store.take(2_000_000)
+if __name__ == 'shop':
+    queue = Queue(connection=FakeStrictRedis())
+    queue.enqueue(large)
+    queue.enqueue(large)
+    SimpleWorker([queue], connection=queue.connection).work(burst=True)
+";
+    let dramatiq = "
+import dramatiq, store
+from dramatiq.brokers.stub import StubBroker
+broker = StubBroker()
+dramatiq.set_broker(broker)
+@dramatiq.actor
+def large():
+    store.take(2_000_000)
+worker = dramatiq.Worker(broker, worker_timeout=100)
+worker.start()
+large.send()
+large.send()
+broker.join(large.queue_name)
+worker.join()
+";
+    let huey = "
+import huey, store
+queue = huey.MemoryHuey()
+@queue.task()
+def large():
+    store.take(2_000_000)
+for _ in range(2):
+    large()
+    queue.execute(queue.dequeue())
+";
+    for (framework, source) in [("rq", rq), ("dramatiq", dramatiq), ("huey", huey)] {
+        let Some(endpoints) = work(source) else { return };
+        assert_endpoints(&endpoints, "task", &[(framework, "large", 4)]);
+    }
+}
+
+#[test]
 fn tasks_of_celery_are_told_apart() {
     let source = "
 import os, store

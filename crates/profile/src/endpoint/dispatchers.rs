@@ -2,8 +2,8 @@
 //!
 //! Read in the sources of gunicorn 27, uvicorn 0.54, hypercorn 0.18, waitress 3.0, cheroot 11.1, werkzeug 3.1,
 //! CPython's wsgiref, flask 3.1, quart 0.22, django 5.2, djangorestframework 3.18, asgiref 3.13, starlette 1.10,
-//! fastapi 0.165, anyio 4.16, aiohttp 3.14, tornado 6.6, sanic 25.12, bottle 0.13, celery 5.7, rq 3.0,
-//! dramatiq 2.2 and huey 3.5.
+//! fastapi 0.165, anyio 4.16, aiohttp 3.14, tornado 6.6, sanic 25.12, bottle 0.13, litestar 2.25,
+//! pyramid 2.1, celery 5.7, rq 3.0, dramatiq 2.2 and huey 3.5.
 //!
 //! Invariant: a table. A function that a framework renames costs a label, and never makes a wrong one.
 
@@ -75,7 +75,7 @@ const fn called_by(dispatcher: Dispatcher, on: &'static str) -> Dispatcher {
 }
 
 /// Of several that fit, the first counts.
-static DISPATCHERS: [Dispatcher; 48] = [
+static DISPATCHERS: [Dispatcher; 54] = [
     // Servers: what they call is the whole application.
     endpoint("gunicorn", "/gunicorn/workers/", "handle_request"),
     endpoint("gunicorn", "/gunicorn/workers/", "handle_http2_request"),
@@ -121,10 +121,17 @@ static DISPATCHERS: [Dispatcher; 48] = [
     within("aiohttp", "/aiohttp/web_protocol.py", "start"),
     endpoint("aiohttp", "/aiohttp/web_app.py", "_handle"),
     endpoint("tornado", "/tornado/web.py", "_execute"),
-    within("sanic", "/sanic/app.py", "_run_request_middleware"),
-    within("sanic", "/sanic/app.py", "_run_response_middleware"),
-    endpoint("sanic", "/sanic/app.py", "handle_request"),
+    // Sanic compiles these anew when it starts, and names the file of each after it.
+    within("sanic", "_run_request_middleware", "_run_request_middleware"),
+    within("sanic", "_run_response_middleware", "_run_response_middleware"),
+    called_by(within("sanic", "handle_exception", "handle_exception"), "handle_request"),
+    called_by(endpoint("sanic", "handle_request", "handle_request"), "/sanic/http/http1.py"),
     endpoint("bottle", "/bottle.py", "_handle"),
+    within("litestar", "/litestar/app.py", "__call__"),
+    within("litestar", "/litestar/_kwargs/kwargs_model.py", "resolve_dependencies"),
+    endpoint("litestar", "/litestar/routes/http.py", "_call_handler_function"),
+    within("pyramid", "/pyramid/router.py", "__call__"),
+    endpoint("pyramid", "/pyramid/view.py", "_call_view"),
     // Queues.
     task("celery", "/celery/app/trace.py", "trace_task"),
     task("rq", "/rq/job.py", "_execute"),

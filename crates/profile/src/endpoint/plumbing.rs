@@ -24,8 +24,8 @@ const PACKAGES: &str = "\
     a2wsgi aiohttp aiohttp_jinja2 amqp anyio arq asgiref billiard blinker bottle.py celery cheroot \
     cherrypy daphne ddtrace decorator.py django dramatiq drf_spectacular elasticapm eventlet falcon \
     fastapi flask flask_cors flask_limiter flask_login flask_restful flask_restx gevent greenlet \
-    gunicorn h11 huey hypercorn kombu logfire meinheld newrelic ninja opentelemetry \
-    prometheus_client pydantic quart raven redis rest_framework rq sanic sentry_sdk slowapi sniffio \
+    gunicorn h11 huey hypercorn kombu litestar logfire meinheld newrelic ninja opentelemetry \
+    prometheus_client pydantic pyramid quart raven redis rest_framework rq sanic sentry_sdk slowapi sniffio \
     starlette structlog tornado uvicorn uvloop vine waitress werkzeug whitenoise wrapt";
 
 /// Names that decorators give to what they put around a function.

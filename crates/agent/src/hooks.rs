@@ -213,6 +213,7 @@ pub(crate) unsafe extern "C" fn pvalloc(size: usize) -> *mut c_void {
 fn arena_mapped(address: *mut c_void, size: usize) {
     match process::get() {
         Some(process) if matches!(process::phase(), SAMPLED | EXACT) && process.python().is_ok() => {
+            process.pieces().mapped(address as u64);
             // Its blocks may be seen one by one.
             if !domains::is_inside(sys::thread_local()) && !domains::is_stray() {
                 sys::keeping_errno(|| recorder::arena(address as u64, size as u64));

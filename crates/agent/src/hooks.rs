@@ -12,50 +12,64 @@ use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::process::{self, EXACT, SAMPLED, UNARMED};
+use crate::process::{self, EXACT, Process, SAMPLED, UNARMED};
 use crate::recorder::{self, ALIGNED, CALLOC, MALLOC, MAPPING, REALLOC};
-use crate::{domains, real, sys};
+use crate::sys::{self, ThreadLocal};
+use crate::{domains, real};
 
 /// After the real call: `block` of `size` bytes was handed out.
 #[inline]
 pub(crate) fn allocated(measure: u8, block: *mut c_void, size: usize) {
-    let phase = process::phase();
-    if phase == SAMPLED {
-        let thread = sys::thread_local();
-        if domains::is_inside(thread) {
-            return;
+    match process::phase() {
+        SAMPLED | EXACT => {
+            let thread = sys::thread_local();
+            if !domains::is_inside(thread) {
+                allocated_by(thread, measure, block, size);
+            }
         }
-        let countdown = &thread.countdown;
-        let left = countdown.load(Relaxed).wrapping_sub(size as i64);
-        countdown.store(left, Relaxed);
-        if left <= 0 && !block.is_null() {
-            sys::keeping_errno(|| recorder::sample(measure, block as u64, size as u64));
+        UNARMED => rearm(),
+        _ => {}
+    }
+}
+
+/// As [`allocated`], in this thread, which is in no hook of Python's allocators.
+#[inline]
+pub(crate) fn allocated_by(thread: &ThreadLocal, measure: u8, block: *mut c_void, size: usize) {
+    match process::phase() {
+        SAMPLED => {
+            let countdown = &thread.countdown;
+            let left = countdown.load(Relaxed).wrapping_sub(size as i64);
+            countdown.store(left, Relaxed);
+            if left <= 0 && !block.is_null() {
+                sys::keeping_errno(|| recorder::sample(measure, block as u64, size as u64));
+            }
         }
-    } else if phase == EXACT {
-        if !block.is_null() && !domains::is_inside(sys::thread_local()) {
-            recorder::allocation(measure, block as u64, size as u64);
-        }
-    } else if phase == UNARMED {
-        rearm();
+        EXACT if !block.is_null() => recorder::allocation(measure, block as u64, size as u64),
+        _ => {}
     }
 }
 
 /// Before the real call: `block` is given back. Whether that was recorded.
 #[inline]
 pub(crate) fn freeing(block: *mut c_void) -> bool {
-    let phase = process::phase();
-    if phase == SAMPLED {
-        let removed = process::get().is_some_and(|process| process.live().remove(block as u64));
-        if removed {
-            sys::keeping_errno(|| recorder::free(block as u64));
+    match process::phase() {
+        SAMPLED => process::get().is_some_and(|process| sample_freed(process, block)),
+        EXACT if !block.is_null() && !domains::is_taken_back(block) => {
+            recorder::free(block as u64);
+            true
         }
-        return removed;
+        _ => false,
     }
-    if phase == EXACT && !block.is_null() && !domains::is_taken_back(block) {
-        recorder::free(block as u64);
-        return true;
+}
+
+/// Before the real call: `block` is given back, which may be a sample. Whether it was.
+#[inline]
+pub(crate) fn sample_freed(process: &Process, block: *mut c_void) -> bool {
+    let removed = process.live().remove(block as u64);
+    if removed {
+        sys::keeping_errno(|| recorder::free(block as u64));
     }
-    false
+    removed
 }
 
 /// In a forked child.

@@ -39,6 +39,7 @@ extern crate std;
 
 #[cfg(not(test))]
 mod attach;
+mod codes;
 #[cfg(not(test))]
 mod domains;
 #[cfg(not(test))]

@@ -22,10 +22,11 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use slackwater_capture::transport::{Mode, Ring, Session};
 
+use crate::codes::{self, Codes};
 use crate::live::{self, Live};
 use crate::native::{self, Cache};
 use crate::pieces::{self, Pieces};
-use crate::python::Python;
+use crate::python::{self, Python};
 use crate::room::{self, Room};
 use crate::table::{ENTRY_WORDS, Table};
 use crate::{recorder, sys};
@@ -53,6 +54,7 @@ mod at {
     pub(super) const OLDER: usize = 7;
     pub(super) const LEFT_OUT: usize = 8;
     pub(super) const ARENAS: usize = 9;
+    pub(super) const CODES: usize = 10;
 }
 const HEAD_WORDS: usize = 64;
 const FILTER: usize = HEAD_WORDS;
@@ -60,7 +62,8 @@ const PLACES: usize = FILTER + live::FILTER_WORDS;
 const LOCATION_TABLE: usize = PLACES + live::PLACES;
 const STACK_TABLE: usize = LOCATION_TABLE + LOCATIONS * ENTRY_WORDS;
 const PIECES: usize = STACK_TABLE + STACKS * ENTRY_WORDS;
-const ROOMS: usize = PIECES + pieces::WORDS;
+const WATCHED: usize = PIECES + pieces::WORDS;
+const ROOMS: usize = WATCHED + codes::WORDS;
 
 const NATIVE_ROOMS: usize = ROOMS + room::ROOMS * room::ROOM_WORDS;
 
@@ -162,7 +165,12 @@ impl Process {
                 self.words[at::RING].store(number as u64, Relaxed);
                 match mode {
                     Mode::Sampled => SAMPLED,
-                    Mode::Exact => EXACT,
+                    Mode::Exact => {
+                        if self.python().is_ok_and(python::hears_codes) {
+                            self.codes().hear();
+                        }
+                        EXACT
+                    }
                 }
             }
         };
@@ -197,9 +205,10 @@ impl Process {
         self.words[at::KEY].load(Relaxed) as u32
     }
 
-    /// Goes from one phase to another, unless somebody has left the first one; whether it did.
-    pub(crate) fn change_phase(&self, from: u64, to: u64) -> bool {
-        self.words[at::PHASE].compare_exchange(from, to, AcqRel, Relaxed).is_ok()
+    /// Goes on with samples, unless nothing is recorded any more; whether it does.
+    pub(crate) fn degrade(&self) -> bool {
+        self.codes().stop_hearing();
+        self.words[at::PHASE].compare_exchange(EXACT, SAMPLED, AcqRel, Relaxed).is_ok()
     }
 
     /// Nothing is recorded any more.
@@ -222,7 +231,13 @@ impl Process {
     /// The mappings that were seen to be made.
     #[inline]
     pub(crate) fn pieces(&self) -> Pieces {
-        Pieces::new(&self.words[PIECES..ROOMS])
+        Pieces::new(&self.words[PIECES..WATCHED])
+    }
+
+    /// Code objects whose end is heard.
+    #[inline]
+    pub(crate) fn codes(&self) -> Codes {
+        Codes::new(&self.words[at::CODES], &self.words[WATCHED..ROOMS])
     }
 
     pub(crate) fn new_location(&self) -> u32 {

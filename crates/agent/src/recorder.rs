@@ -12,7 +12,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use slackwater_capture::transport::late::PYTHON_ALLOCATORS;
 use slackwater_capture::transport::{Full, Message, Session, SessionState, Slot, Texts};
 
-use crate::process::{self, EXACT, Process, SAMPLED};
+use crate::process::{self, EXACT, Process};
 use crate::{python, sampler, stacks, sys, text, thread};
 
 /// Longest wait for the collector, milliseconds.
@@ -125,7 +125,7 @@ fn push(process: &Process, attempt: impl Fn() -> Result<(), Full>) {
         ring.count_lost(1);
         if now_ns.saturating_sub(process.session().last_beat()) > SILENCE_NS {
             process.become_dormant();
-        } else if exact && process.change_phase(EXACT, SAMPLED) {
+        } else if exact && process.degrade() {
             ring.degrade();
         }
         return;

@@ -45,6 +45,8 @@ pub(crate) struct Seen {
 pub(crate) struct Room {
     owner: AtomicU64,
     depth: AtomicU64,
+    /// Of [`crate::codes`]: when the levels were read.
+    epoch: AtomicU64,
     /// What a walk finds, newest first.
     pub(crate) found: [Level; DEEPEST],
     /// The last stack, oldest first.
@@ -104,6 +106,19 @@ impl Room {
     #[inline]
     pub(crate) fn remember(&self, depth: usize) {
         self.depth.store(depth as u64, Relaxed);
+    }
+
+    /// Whether the code of every level that is remembered is the one that it was, since no other epoch of
+    /// [`crate::codes`] has begun; otherwise none is remembered any more where that is heard.
+    #[inline]
+    pub(crate) fn keeps_codes(&self, epoch: u64) -> bool {
+        if self.epoch.load(Relaxed) != epoch {
+            self.epoch.store(epoch, Relaxed);
+            if epoch != 0 {
+                self.remember(0);
+            }
+        }
+        epoch != 0
     }
 
     /// How many levels of the last stack, oldest first, are also those of the `depth` keys just found.

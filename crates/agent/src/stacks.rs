@@ -87,6 +87,7 @@ fn grow_by(process: &Process, room: &'static Room, kept: usize, n_new: usize, bo
         let (level, seen) = (kept + step, room.found(n_new - 1 - step).seen());
         if let Some(python) = python {
             room.place_at(seen.frame, level);
+            process.codes().watch(seen.code);
             if let Some(piece) = python::first_of(&python.layout, seen.frame) {
                 room.put_piece(level, process.pieces().mark(piece));
                 ground.first = level;

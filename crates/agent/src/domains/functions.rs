@@ -14,7 +14,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{DOMAINS, FUNCTIONS};
+use super::{DOMAINS, FUNCTIONS, OBJECTS};
 use crate::hooks;
 use crate::process::{self, EXACT, SAMPLED, UNARMED};
 use crate::recorder::{self, MEM, OBJECT, RAW};
@@ -79,17 +79,18 @@ fn here() -> u64 {
     &raw const marker as u64
 }
 
-/// This thread, if it records and this is the outermost of ours.
+/// This thread, if it records and this is the outermost of ours; and the phase.
 #[inline(always)]
-fn outermost() -> Option<&'static ThreadLocal> {
-    match process::phase() {
-        SAMPLED | EXACT => Some(sys::thread_local()).filter(|thread| !is_inside(thread)),
-        UNARMED => {
+fn outermost() -> Option<(&'static ThreadLocal, u64)> {
+    let phase = process::phase();
+    if !matches!(phase, SAMPLED | EXACT) {
+        if phase == UNARMED {
             hooks::rearm();
-            None
         }
-        _ => None,
+        return None;
     }
+    let thread = sys::thread_local();
+    (!is_inside(thread)).then_some((thread, phase))
 }
 
 /// While this lives, the thread is inside.
@@ -111,23 +112,19 @@ impl Drop for Inside {
     }
 }
 
-/// Makes the real call, which takes `block` back or none.
-#[inline(always)]
-fn call<T>(thread: Option<&'static ThreadLocal>, block: *mut c_void, real: impl FnOnce() -> T) -> T {
-    let _inside = thread.map(|thread| Inside::enter(thread, block));
-    real()
-}
-
 /// # Safety
 /// As the `malloc` of a `PyMemAllocatorEx`.
 unsafe extern "C" fn allocate<const DOMAIN: usize>(context: *mut c_void, size: usize) -> *mut c_void {
-    let thread = outermost();
     let real = original!(DOMAIN, 0, Allocate);
+    let Some((thread, _)) = outermost() else {
+        // SAFETY: the caller's.
+        return unsafe { real(context, size) };
+    };
+    let inside = Inside::enter(thread, null_mut());
     // SAFETY: the caller's.
-    let block = call(thread, null_mut(), || unsafe { real(context, size) });
-    if thread.is_some() {
-        hooks::allocated(MEASURES[DOMAIN], block, size);
-    }
+    let block = unsafe { real(context, size) };
+    drop(inside);
+    hooks::allocated_by(thread, MEASURES[DOMAIN], block, size);
     block
 }
 
@@ -138,14 +135,17 @@ unsafe extern "C" fn allocate_zeroed<const DOMAIN: usize>(
     count: usize,
     size: usize,
 ) -> *mut c_void {
-    let thread = outermost();
     let real = original!(DOMAIN, 1, AllocateZeroed);
+    let Some((thread, _)) = outermost() else {
+        // SAFETY: the caller's.
+        return unsafe { real(context, count, size) };
+    };
+    let inside = Inside::enter(thread, null_mut());
     // SAFETY: the caller's.
-    let block = call(thread, null_mut(), || unsafe { real(context, count, size) });
-    if thread.is_some() {
-        // It did not overflow, or there is no block.
-        hooks::allocated(MEASURES[DOMAIN], block, count.wrapping_mul(size));
-    }
+    let block = unsafe { real(context, count, size) };
+    drop(inside);
+    // It did not overflow, or there is no block.
+    hooks::allocated_by(thread, MEASURES[DOMAIN], block, count.wrapping_mul(size));
     block
 }
 
@@ -156,18 +156,21 @@ unsafe extern "C" fn reallocate<const DOMAIN: usize>(
     block: *mut c_void,
     size: usize,
 ) -> *mut c_void {
-    let thread = outermost();
-    let was_recorded = thread.is_some() && !block.is_null() && hooks::freeing(block);
     let real = original!(DOMAIN, 2, Reallocate);
+    let Some((thread, phase)) = outermost() else {
+        // SAFETY: the caller's.
+        return unsafe { real(context, block, size) };
+    };
+    let was_recorded = !block.is_null() && freeing::<DOMAIN>(phase, block);
+    let inside = Inside::enter(thread, block);
     // SAFETY: the caller's.
-    let moved = call(thread, block, || unsafe { real(context, block, size) });
-    if thread.is_some() {
-        if !moved.is_null() {
-            hooks::allocated(MEASURES[DOMAIN], moved, size);
-        } else if was_recorded {
-            // The old block is still there, and nobody can be asked how large it is.
-            recorder::lost();
-        }
+    let moved = unsafe { real(context, block, size) };
+    drop(inside);
+    if !moved.is_null() {
+        hooks::allocated_by(thread, MEASURES[DOMAIN], moved, size);
+    } else if was_recorded {
+        // The old block is still there, and nobody can be asked how large it is.
+        recorder::lost();
     }
     moved
 }
@@ -175,11 +178,30 @@ unsafe extern "C" fn reallocate<const DOMAIN: usize>(
 /// # Safety
 /// As the `free` of a `PyMemAllocatorEx`.
 unsafe extern "C" fn free<const DOMAIN: usize>(context: *mut c_void, block: *mut c_void) {
-    let thread = if block.is_null() { None } else { outermost() };
-    if thread.is_some() {
-        hooks::freeing(block);
-    }
     let real = original!(DOMAIN, 3, Free);
+    if !block.is_null()
+        && let Some((thread, phase)) = outermost()
+    {
+        freeing::<DOMAIN>(phase, block);
+        let _inside = Inside::enter(thread, block);
+        // SAFETY: the caller's.
+        unsafe { real(context, block) };
+        return;
+    }
     // SAFETY: the caller's.
-    call(thread, block, || unsafe { real(context, block) });
+    unsafe { real(context, block) };
+}
+
+/// Before the real call, in the outermost of ours: the block is given back. Whether that was recorded.
+#[inline(always)]
+fn freeing<const DOMAIN: usize>(phase: u64, block: *mut c_void) -> bool {
+    let Some(process) = process::get() else { return false };
+    if phase == SAMPLED {
+        return hooks::sample_freed(process, block);
+    }
+    if DOMAIN == OBJECTS {
+        process.codes().freeing(block as u64);
+    }
+    recorder::free(block as u64);
+    true
 }

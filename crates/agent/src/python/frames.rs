@@ -104,11 +104,21 @@ impl Reader for Probing {
     }
 }
 
+/// How code is known to be the one that lay at its address before.
+#[derive(Clone, Copy)]
+pub(super) enum SameCode {
+    /// It has the same mark.
+    ByMark,
+    /// None that is remembered has been freed ([`crate::codes`]).
+    ByAddress,
+}
+
 /// Reads frames one after the other; neighbours often run the same code.
 pub(super) struct Frames<'l, R> {
     pub(super) layout: &'l FrameLayout,
     pub(super) reader: R,
     words: Words,
+    same_code: SameCode,
     marked: (u64, u32),
 }
 
@@ -184,7 +194,13 @@ impl Words {
 impl<'l, R: Reader> Frames<'l, R> {
     #[inline]
     pub(super) fn new(layout: &'l FrameLayout, reader: R) -> Self {
-        Self { layout, reader, words: Words::new(layout), marked: (0, 0) }
+        Self { layout, reader, words: Words::new(layout), same_code: SameCode::ByMark, marked: (0, 0) }
+    }
+
+    /// The same, where it is known whether the code that is remembered is still there.
+    #[inline]
+    pub(super) fn with(self, same_code: SameCode) -> Self {
+        Self { same_code, ..self }
     }
 
     /// The newest frame, 0 if there is none.
@@ -223,6 +239,9 @@ impl<'l, R: Reader> Frames<'l, R> {
     #[inline(always)]
     pub(super) fn unchanged(&mut self, frame: u64, levels: &[Level]) -> Result<(usize, u64), Unlike> {
         let (words, reader) = (self.words, self.reader);
+        if let SameCode::ByAddress = self.same_code {
+            return words.unchanged(reader, frame, levels, |_, _| true);
+        }
         if let Some(offset) = self.layout.code_version {
             let (offset, shift) = (offset & !7, (offset & 7) as u32 * 8);
             return words.unchanged(reader, frame, levels, |code, mark| {

@@ -19,8 +19,8 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use slackwater_layout::cpython::FrameLayout;
 
-use super::Python;
-use super::frames::{Frames, PROBED_FRAMES, Probing, Reader, Trusting, Unlike};
+use super::frames::{Frames, PROBED_FRAMES, Probing, Reader, SameCode, Trusting, Unlike};
+use super::{Python, hears_objects};
 use crate::process::Process;
 use crate::recorder;
 use crate::room::{self, DEEPEST, Room, Seen};
@@ -44,12 +44,21 @@ pub(crate) fn change(process: &Process, python: &Python, thread_state: u64, room
     let change = if process.python_state().load(Relaxed) < PROBED_FRAMES {
         probe(process, python, thread_state, room)
     } else {
-        Walk { frames: Frames::new(&python.layout, Trusting), process, room }.run(thread_state)
+        let frames = Frames::new(&python.layout, Trusting).with(same_code(process, room));
+        Walk { frames, process, room }.run(thread_state)
     };
     if change.is_err() {
         recorder::refuse_stacks(process, "a frame of this CPython does not look as its release's do");
     }
     change.ok()
+}
+
+/// How the code of the frames that a room remembers is known to be the same.
+#[inline]
+fn same_code(process: &Process, room: &Room) -> SameCode {
+    // In this order: while ours are put in front again, the epoch changes first.
+    let epoch = if hears_objects() { process.codes().epoch() } else { 0 };
+    if room.keeps_codes(epoch) { SameCode::ByAddress } else { SameCode::ByMark }
 }
 
 /// Reads all of the stack, and believes nothing.

@@ -4,35 +4,88 @@
 use std::path::Path;
 use std::process::Command;
 
+use slackwater_capture::transport::PythonAllocators;
 use slackwater_collect::Options;
 use slackwater_testkit::{checked_agent_library, interpreters, rounds};
 
-use crate::recording::{SAMPLED, record_by};
+use crate::recording::{EXACT, SAMPLED, record_by};
 
 /// Every allocation is looked at, and nobody waits for the collector.
 const ALL: Options = Options { sample_mean: 1, ..SAMPLED };
 
+/// Every object too; nothing is told from another by its mark, because its end would have been heard.
+const OBJECTS: Options = Options { python_allocators: PythonAllocators::All, ..EXACT };
+
 /// Turns that a program takes, each with some allocations.
 const N_TURNS: u64 = 1000;
 
-/// A difference would have ended it.
-fn check(name: &str, python: impl Fn() -> Command) {
+/// Has its stacks compared in many turns, each another way.
+fn check(name: &str, options: &Options, python: impl Fn() -> Command) {
     for round in rounds(N_TURNS, 100 * N_TURNS).by(N_TURNS) {
         let mut python = python();
         python.args(["-c", include_str!("../programs/wandering.py")]);
-        // Another seed, another way.
         python.args([1 + round / N_TURNS, N_TURNS].map(|number| number.to_string()));
-        let (told, _) = record_by(&checked_agent_library().unwrap(), &ALL, &mut python);
-        let [told] = told.into_values().collect::<Vec<_>>().try_into().unwrap();
-        assert_eq!(told.no_stacks, None, "{name}");
-        assert!(told.n_allocations > N_TURNS, "{name}: {}", told.n_allocations);
+        compare(name, options, &mut python);
     }
+}
+
+/// A difference would have ended it.
+fn compare(name: &str, options: &Options, python: &mut Command) {
+    let (told, _) = record_by(&checked_agent_library().unwrap(), options, python);
+    let [told] = told.into_values().collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(told.no_stacks, None, "{name}");
+    assert!(told.n_allocations > N_TURNS, "{name}: {}", told.n_allocations);
 }
 
 #[test]
 fn fault_23_stacks_of_functions_generators_and_threads_are_no_mixtures() {
     for interpreter in interpreters().iter().filter(|one| one.is_plain() && one.version().1 <= 13) {
-        check(&interpreter.to_string(), || interpreter.command());
+        check(&interpreter.to_string(), &ALL, || interpreter.command());
+    }
+}
+
+#[test]
+fn fault_23_stacks_of_each_object_are_no_mixtures() {
+    for interpreter in interpreters().iter().filter(|one| one.is_plain() && one.version().1 <= 13) {
+        check(&interpreter.to_string(), &OBJECTS, || interpreter.command());
+    }
+}
+
+/// One thread calls functions, always from the same place, and allocates nothing in between; another one makes
+/// them, of code that lies where that of the one before lay.
+const EXCHANGED: &str = "
+import itertools, threading, types
+
+def template():
+    return bytes(600)
+
+def call():
+    for _ in itertools.repeat(None, 1000):
+        made.acquire()
+        ready.pop()()
+        called.release()
+
+made, called, ready, places = threading.Lock(), threading.Lock(), [], set()
+made.acquire(), called.acquire()
+thread = threading.Thread(target=call)
+thread.start()
+for number in range(1000):
+    code = template.__code__.replace(co_name='made_%d' % number)
+    places.add(id(code))
+    ready.append(types.FunctionType(code, globals()))
+    del code
+    made.release()
+    called.acquire()
+thread.join()
+assert len(places) < 500, len(places)
+";
+
+#[test]
+fn fault_23_code_that_comes_to_lie_where_other_code_lay_is_not_taken_for_it() {
+    for interpreter in interpreters().iter().filter(|one| one.is_plain() && one.version().1 <= 13) {
+        for options in [ALL, OBJECTS] {
+            compare(&interpreter.to_string(), &options, interpreter.command().args(["-c", EXCHANGED]));
+        }
     }
 }
 
@@ -40,7 +93,7 @@ fn fault_23_stacks_of_functions_generators_and_threads_are_no_mixtures() {
 fn fault_23_stacks_of_greenlets_are_no_mixtures() {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/.cache/wheels/bin/python");
     if python.exists() {
-        check("greenlets", || Command::new(&python));
+        check("greenlets", &ALL, || Command::new(&python));
     } else {
         eprintln!("not tested: no greenlet, which `make fixtures` installs in fixtures/.cache/wheels");
     }

@@ -15,5 +15,6 @@
 mod columns;
 mod data;
 mod page;
+mod shown;
 
 pub use page::page;

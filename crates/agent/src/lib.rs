@@ -50,6 +50,7 @@ mod pieces;
 mod process;
 mod python;
 mod real;
+mod recent;
 mod recorder;
 mod room;
 mod sampler;

@@ -1,7 +1,7 @@
 //! Room for the stack of one thread, given out at its first sample and taken back when it is gone.
 //!
-//! Levels count from the oldest frame. Those above the depth are remembered too, as they were last, and of
-//! each level the instruction that it was at before: a call that comes back finds its stack.
+//! Levels count from the oldest frame. Those above the depth are remembered too, as they were last, and
+//! stacks that were found lately: a call that comes back finds its own.
 //!
 //! Invariant: only its owner writes a room. A signal's handler that comes in between may leave a wrong
 //! stack behind, never an index out of bounds.
@@ -11,6 +11,8 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use slackwater_capture::transport::TEXT_BYTES_MAX;
+
+use crate::recent::{self, Recent};
 
 /// Most frames of a stack; what called them is left out.
 pub(crate) const DEEPEST: usize = 2048;
@@ -55,6 +57,8 @@ pub(crate) struct Room {
     grounds: [Below; DEEPEST],
     /// At a hash of a frame's address: its level, perhaps.
     places: [AtomicU64; PLACES],
+    /// At a hash of a frame and of what it stands on: that stack, perhaps.
+    recent: [Recent; recent::STACKS],
     /// For names.
     pub(crate) text: [AtomicU64; TEXT_WORDS],
 }
@@ -70,13 +74,11 @@ pub(crate) struct Level {
     mark_and_stack: AtomicU64,
 }
 
-/// What is below a level, and what it was before.
+/// What is below a level.
 #[repr(C)]
 struct Below {
     first_and_stack: AtomicU64,
     piece_mark: AtomicU64,
-    former_instruction: AtomicU64,
-    former_stack: AtomicU64,
 }
 
 /// What a level stands on.
@@ -156,32 +158,14 @@ impl Room {
         Ground { stack: self.level(level).stack(), first: first as usize }
     }
 
-    /// Puts a frame at a level, on `ground`; the stack that it ends, which `define` knows unless it was there
-    /// when somebody looked last, or the time before.
+    /// Puts a frame at a level, on `ground`; the stack that it ends, which `define` knows unless it was found
+    /// lately.
     #[inline]
     pub(crate) fn put(&self, level: usize, seen: &Seen, ground: Ground, define: impl FnOnce() -> u32) -> u32 {
-        let (below, level) = (self.below(level), self.level(level));
-        let (was_at, was) = (level.instruction(), level.stack());
-        let is_same_call = level.code() == seen.code
-            && level.mark() == seen.mark
-            && below.first_and_stack.load(Relaxed) as u32 == ground.stack;
-        if !is_same_call {
-            below.former_stack.store(0, Relaxed);
-        }
-        let before = below.former_stack.load(Relaxed) as u32;
-        let stack = if is_same_call && seen.instruction == was_at && was != 0 {
-            was
-        } else if before != 0 && seen.instruction == below.former_instruction.load(Relaxed) {
-            before
-        } else {
-            define()
-        };
-        if is_same_call && seen.instruction != was_at {
-            below.former_instruction.store(was_at, Relaxed);
-            below.former_stack.store(u64::from(was), Relaxed);
-        }
+        let stack = recent::of(&self.recent, seen, ground.stack).stack(seen, ground.stack, define);
+        let below = self.below(level);
         below.first_and_stack.store((ground.first as u64) << 32 | u64::from(ground.stack), Relaxed);
-        level.set(seen, stack);
+        self.level(level).set(seen, stack);
         stack
     }
 

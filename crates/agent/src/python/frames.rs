@@ -235,6 +235,14 @@ impl<'l, R: Reader> Frames<'l, R> {
         self.words.previous(self.reader, frame)
     }
 
+    /// The next frame may run the code of this level, whose mark need not be read again where it is there still.
+    #[inline(always)]
+    pub(super) fn expect(&mut self, level: &Level) {
+        if let SameCode::ByAddress = self.same_code {
+            self.marked = (level.code(), level.mark());
+        }
+    }
+
     /// As [`Words::unchanged`].
     #[inline(always)]
     pub(super) fn unchanged(&mut self, frame: u64, levels: &[Level]) -> Result<(usize, u64), Unlike> {

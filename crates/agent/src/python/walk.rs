@@ -184,6 +184,7 @@ impl<R: Reader> Walk<'_, R> {
                 if level.frame() != addr {
                     return Ok(again.to(number + 1, addr));
                 }
+                self.frames.expect(level);
                 let seen = self.frames.read(addr)?;
                 if seen != level.seen() && !(again.add_down_to(number + 1) && again.add(&seen)) {
                     return Ok(Compared::TooDeep);

@@ -6,6 +6,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use crate::error::DecodeError;
+use crate::event;
 use crate::recent::Recent;
 use crate::record::{Allocation, Ending, Generation, Measure, Record};
 use crate::sized;
@@ -49,7 +50,6 @@ pub struct Encoder {
     state: State,
     bytes: Vec<u8>,
     n_records: u32,
-    address: Vec<u8>,
 }
 
 impl Encoder {
@@ -72,16 +72,9 @@ impl Encoder {
 
     /// Appends one record.
     pub fn put(&mut self, record: &Record<'_>) {
-        self.n_records += 1;
         match record {
-            Record::Allocation(allocation) => self.put_allocation(allocation),
-            &Record::Free { addr, tid } => {
-                self.switch_to(tid);
-                self.address.clear();
-                let code = self.state.recent.encode(addr, &mut self.address);
-                self.bytes.push(FREE | code);
-                self.bytes.extend_from_slice(&self.address);
-            }
+            Record::Allocation(allocation) => return self.allocation(allocation),
+            &Record::Free { addr, tid } => return self.free(addr, tid),
             &Record::Unmapped { addr, size } => {
                 self.bytes.push(UNMAPPED);
                 put_signed(&mut self.bytes, self.state.recent.distance(addr));
@@ -94,9 +87,13 @@ impl Encoder {
             }
             other => self.put_rare(other),
         }
+        self.n_records += 1;
     }
 
-    fn put_allocation(&mut self, allocation: &Allocation) {
+    /// Appends a [`Record::Allocation`].
+    #[inline]
+    pub fn allocation(&mut self, allocation: &Allocation) {
+        self.n_records += 1;
         self.switch_to(allocation.tid);
         let state = &mut self.state;
         let mut tag = ALLOCATION | (allocation.measure as u8) << 3;
@@ -109,24 +106,45 @@ impl Encoder {
         if allocation.size == state.size {
             tag |= SAME_SIZE;
         }
-        self.address.clear();
-        let code = state.recent.encode(allocation.addr, &mut self.address);
-        self.bytes.extend_from_slice(&[tag, code]);
-        self.bytes.extend_from_slice(&self.address);
-        if allocation.size != state.size {
-            put(&mut self.bytes, allocation.size);
-            state.size = allocation.size;
-        }
-        if allocation.stack != state.stack {
-            put_signed(&mut self.bytes, i64::from(allocation.stack) - i64::from(state.stack));
-            state.stack = allocation.stack;
-        }
+        let (code, distance) = state.recent.encode(allocation.addr);
+        event::append(&mut self.bytes, |event| {
+            event.byte(tag);
+            event.byte(code);
+            if let Some(distance) = distance {
+                event.signed(distance);
+            }
+            if allocation.size != state.size {
+                event.number(allocation.size);
+                state.size = allocation.size;
+            }
+            if allocation.stack != state.stack {
+                event.signed(i64::from(allocation.stack) - i64::from(state.stack));
+                state.stack = allocation.stack;
+            }
+        });
     }
 
+    /// Appends a [`Record::Free`].
+    #[inline]
+    pub fn free(&mut self, addr: u64, tid: u32) {
+        self.n_records += 1;
+        self.switch_to(tid);
+        let (code, distance) = self.state.recent.encode(addr);
+        event::append(&mut self.bytes, |event| {
+            event.byte(FREE | code);
+            if let Some(distance) = distance {
+                event.signed(distance);
+            }
+        });
+    }
+
+    #[inline]
     fn switch_to(&mut self, tid: u32) {
         if tid != self.state.tid {
-            self.bytes.push(ON);
-            put(&mut self.bytes, u64::from(tid));
+            event::append(&mut self.bytes, |event| {
+                event.byte(ON);
+                event.number(u64::from(tid));
+            });
             self.state.tid = tid;
         }
     }

@@ -22,6 +22,8 @@ mod codec;
 #[cfg(feature = "file")]
 mod error;
 #[cfg(feature = "file")]
+mod event;
+#[cfg(feature = "file")]
 pub mod format;
 #[cfg(feature = "file")]
 mod frame;

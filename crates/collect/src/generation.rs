@@ -1,7 +1,6 @@
 //! One process while it is recorded: what is drained from its ring, until it is written.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::io::Write;
 
 use slackwater_base::Tid;
@@ -14,6 +13,7 @@ use crate::native::{Asked, Named, Native, Task};
 use crate::outside::Outside;
 use crate::pending::Pending;
 use crate::source::Newcomer;
+use crate::threads::Threads;
 
 /// A frame is written when it has so many bytes.
 const FRAME_BYTES: usize = 256 << 10;
@@ -27,8 +27,6 @@ pub(crate) const LOOK_NS: u64 = 100_000_000;
 pub(crate) const LOOK_SOON_NS: u64 = 1_000_000;
 /// A full ring whose next slot does not become whole in this time has lost its writer.
 const STUCK_NS: u64 = 1_000_000_000;
-/// Most threads whose names are asked for.
-const THREADS_MAX: usize = 1 << 16;
 
 /// What is known of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,8 +62,7 @@ pub(crate) struct Recorded {
     outside: Outside,
     pub(crate) is_awaited: bool,
     stuck_since_ns: Option<u64>,
-    threads: HashSet<u32>,
-    new_threads: Vec<u32>,
+    threads: Threads,
     life: Life,
     pub(crate) n_events: u64,
     pub(crate) n_lost: u64,
@@ -93,8 +90,7 @@ impl Recorded {
             outside: Outside::default(),
             is_awaited: false,
             stuck_since_ns: None,
-            threads: HashSet::new(),
-            new_threads: Vec::new(),
+            threads: Threads::default(),
             life,
             n_events: 0,
             n_lost: 0,
@@ -169,6 +165,7 @@ impl Recorded {
         matches!(state, Some(State::Stopped | State::Traced))
     }
 
+    #[inline]
     fn take(
         &mut self,
         now_ns: u64,
@@ -179,15 +176,29 @@ impl Recorded {
         match message {
             Message::Allocation { measure, sampled, addr, size, stack, tid } => {
                 self.n_events += 1;
-                self.meet(tid);
+                self.threads.meet(tid);
                 let measure = Measure::ALL[usize::from(measure).min(Measure::ALL.len() - 1)];
-                let allocation = Allocation { measure, sampled, addr, size, stack, tid };
-                self.pending.put(&Record::Allocation(allocation));
+                self.pending.allocation(&Allocation { measure, sampled, addr, size, stack, tid });
             }
             Message::Free { addr, tid } => {
                 self.n_events += 1;
-                self.pending.put(&Record::Free { addr, tid });
+                self.pending.free(addr, tid);
             }
+            other => self.take_rare(now_ns, other, rest, native),
+        }
+    }
+
+    #[cold]
+    fn take_rare(
+        &mut self,
+        now_ns: u64,
+        message: Message,
+        rest: &mut dyn Iterator<Item = Slot>,
+        native: Option<&Native>,
+    ) {
+        match message {
+            // Dealt with by `take`.
+            Message::Allocation { .. } | Message::Free { .. } => {}
             Message::Unmapped { addr, size } => {
                 self.n_events += 1;
                 self.pending.put(&Record::Unmapped { addr, size });
@@ -240,15 +251,8 @@ impl Recorded {
         self.put(now_ns, &code.record());
     }
 
-    fn meet(&mut self, tid: u32) {
-        if !self.threads.contains(&tid) && self.threads.len() < THREADS_MAX {
-            self.threads.insert(tid);
-            self.new_threads.push(tid);
-        }
-    }
-
     fn name_threads(&mut self, now_ns: u64) {
-        for tid in std::mem::take(&mut self.new_threads) {
+        for tid in self.threads.take_new() {
             let name = i32::try_from(tid)
                 .ok()
                 .and_then(|tid| Some(self.process.as_ref()?.task_status(Tid(tid)).ok()?.name));

@@ -23,6 +23,7 @@ mod pending;
 mod replace;
 mod source;
 mod sys;
+mod threads;
 mod under_way;
 
 pub use attach::{Agent, AttachError, Attached};

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use slackwater_capture::{Encoder, Generation, Record, Writer};
+use slackwater_capture::{Allocation, Encoder, Generation, Record, Writer};
 
 /// A frame of definitions is closed when it has so many bytes.
 const FRAME_BYTES: usize = 256 << 10;
@@ -39,6 +39,16 @@ impl Pending {
                 definitions.full.push(std::mem::take(&mut definitions.open));
             }
         }
+    }
+
+    #[inline]
+    pub(crate) fn allocation(&mut self, allocation: &Allocation) {
+        self.encoder.allocation(allocation);
+    }
+
+    #[inline]
+    pub(crate) fn free(&mut self, addr: u64, tid: u32) {
+        self.encoder.free(addr, tid);
     }
 
     pub(crate) fn n_bytes(&self) -> usize {

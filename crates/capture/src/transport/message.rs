@@ -150,6 +150,7 @@ impl Message {
     }
 
     /// What a first slot says; `None` for a kind that is not known.
+    #[inline]
     pub fn decode(slot: &Slot) -> Option<Self> {
         let value = slot[0] >> 16;
         let tid = (slot[2] >> 32) as u32;
@@ -185,6 +186,7 @@ impl Message {
     }
 
     /// Slots that follow this first one.
+    #[inline]
     pub const fn n_more(slot: &Slot) -> u64 {
         slot[0] >> 8 & 0xff
     }

@@ -10,13 +10,15 @@ use core::sync::atomic::Ordering::Relaxed;
 
 #[cfg(not(test))]
 use slackwater_capture::transport::late::PYTHON_ALLOCATORS;
-use slackwater_capture::transport::{Full, Message, Session, SessionState, Slot, Texts};
+use slackwater_capture::transport::{Full, Message, Ring, Session, SessionState, Slot, Texts};
 
 use crate::process::{self, EXACT, Process};
 use crate::{python, sampler, stacks, sys, text, thread};
 
 /// Longest wait for the collector, milliseconds.
 const PATIENCE_MS: u64 = 200;
+/// How long a thread that waits for the collector sleeps at a time, nanoseconds.
+const NAP_NS: u64 = 200_000;
 /// The collector is taken for gone after so many nanoseconds.
 const SILENCE_NS: u64 = 10_000_000_000;
 
@@ -103,7 +105,8 @@ pub(crate) fn send_one(process: &Process, message: Message) {
     let Some(ring) = process.ring() else { return };
     let slot = message.encode();
     if ring.push(slot).is_err() {
-        push(process, || ring.push(slot));
+        // By value: what is only needed here is not kept at hand for it above.
+        push(process, move || ring.push(slot));
     }
 }
 
@@ -112,24 +115,40 @@ fn push(process: &Process, attempt: impl Fn() -> Result<(), Full>) {
     let Some(ring) = process.ring() else { return };
     let began_ns = sys::monotonic_ns();
     while attempt().is_err() {
+        let exact = process::phase() == EXACT;
+        if exact && wait(process, &ring, began_ns) {
+            continue;
+        }
         if process.session().state() == SessionState::Ended {
             process.become_dormant();
             return;
         }
-        let now_ns = sys::monotonic_ns();
-        let exact = process::phase() == EXACT;
-        if exact && now_ns.saturating_sub(began_ns) < PATIENCE_MS * 1_000_000 {
-            sys::sleep_ns(100_000);
-            continue;
+        if exact && attempt().is_ok() {
+            return;
         }
         ring.count_lost(1);
-        if now_ns.saturating_sub(process.session().last_beat()) > SILENCE_NS {
+        if sys::monotonic_ns().saturating_sub(process.session().last_beat()) > SILENCE_NS {
             process.become_dormant();
         } else if exact && process.degrade() {
             ring.degrade();
         }
         return;
     }
+}
+
+/// Waits until there is room for a while: who comes back for a few slots waits again at once, and takes the
+/// processor from the collector. Whether there is, before patience ends or the recording.
+fn wait(process: &Process, ring: &Ring<'_>, began_ns: u64) -> bool {
+    while sys::monotonic_ns().saturating_sub(began_ns) < PATIENCE_MS * 1_000_000 {
+        sys::sleep_ns(NAP_NS);
+        if process.session().state() == SessionState::Ended {
+            return false;
+        }
+        if ring.is_relieved() {
+            return true;
+        }
+    }
+    false
 }
 
 /// A block was handed out, in a sampled process: whether it is sampled, and if so, that.

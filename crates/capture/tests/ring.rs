@@ -87,7 +87,7 @@ fn a_full_ring_says_so_and_an_unfinished_slot_can_be_passed_over() {
         ring.push(allocation(n + 1, 1).encode()).unwrap();
     }
     assert!(ring.push(allocation(1, 1).encode()).is_err());
-    assert!(ring.is_full());
+    assert!(ring.is_full() && !ring.is_relieved());
 
     // As if the first writer had been killed before its last store.
     memory[64].store(0, Ordering::Relaxed);
@@ -98,6 +98,20 @@ fn a_full_ring_says_so_and_an_unfinished_slot_can_be_passed_over() {
     assert_eq!(drain(), Drained::Empty);
     assert_eq!(n_seen, 127);
     ring.push(allocation(1, 1).encode()).unwrap();
+}
+
+#[test]
+fn a_full_ring_is_relieved_when_a_quarter_of_it_is_free() {
+    let memory = words(Ring::words(128));
+    let ring = Ring::new(&memory).unwrap();
+    (0..128).for_each(|n| ring.push(allocation(n + 1, 1).encode()).unwrap());
+    ring.drain(31, Message::n_more, |_, _| {});
+    assert!(!ring.is_relieved());
+    ring.drain(1, Message::n_more, |_, _| {});
+    assert!(ring.is_relieved());
+    // A forged head: nobody waits for it forever, since waiting has an end of its own.
+    memory[16].store(u64::MAX, Ordering::Relaxed);
+    assert!(!ring.is_relieved());
 }
 
 #[test]

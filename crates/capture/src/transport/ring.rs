@@ -252,8 +252,16 @@ impl<'m> Ring<'m> {
 
     /// Whether there is no room for another message.
     pub fn is_full(&self) -> bool {
-        let used = self.header[HEAD].load(Relaxed).wrapping_sub(self.header[TAIL].load(Relaxed));
-        used >= self.n_slots().saturating_sub(64)
+        self.used() >= self.n_slots().saturating_sub(64)
+    }
+
+    /// Whether there is room for a while: for a quarter of what it holds.
+    pub fn is_relieved(&self) -> bool {
+        self.used() <= self.n_slots() - self.n_slots() / 4
+    }
+
+    fn used(&self) -> u64 {
+        self.header[HEAD].load(Relaxed).wrapping_sub(self.header[TAIL].load(Relaxed))
     }
 
     /// Passes over one unfinished slot, whose writer is dead or was thrown out of its function.

@@ -123,16 +123,6 @@ impl Room {
         epoch != 0
     }
 
-    /// How many levels of the last stack, oldest first, are also those of the `depth` keys just found.
-    pub(crate) fn same(&self, depth: usize) -> usize {
-        let levels = self.levels.iter().take(self.depth());
-        let found = self.found.get(..depth).unwrap_or_default().iter().rev();
-        let is_same = |(level, found): &(&Level, &Level)| {
-            level.instruction() == found.instruction() && level.mark() == found.mark()
-        };
-        levels.zip(found).take_while(is_same).count()
-    }
-
     /// What this walk found in a place, counted from the newest.
     #[inline(always)]
     pub(crate) fn found(&self, place: usize) -> &Level {

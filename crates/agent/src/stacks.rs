@@ -10,9 +10,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use slackwater_capture::transport::{Message, Texts};
 
-use crate::native::{self, Merged};
+use crate::native;
 use crate::process::Process;
-use crate::python::{self, Change, frames};
+use crate::python::{self, Change, Python, frames};
 use crate::recorder;
 use crate::room::{DEEPEST, Ground, Room, Seen};
 use crate::sys::ThreadLocal;
@@ -22,13 +22,16 @@ use crate::thread;
 #[inline(always)]
 pub(crate) fn current(process: &Process, thread: &ThreadLocal) -> u32 {
     if process.reads_native() {
-        return with_native(process, thread).unwrap_or(0);
+        return match thread::room(process, thread) {
+            Some(room) => native::current(process, thread, room),
+            None => 0,
+        };
     }
     let Ok(python) = process.python() else { return 0 };
     let Some(thread_state) = frames::thread_state(process, python) else { return 0 };
     let Some(room) = thread::room(process, thread) else { return 0 };
     match python::change(process, python, thread_state, room) {
-        Some(Change::Above { kept, n_new }) => {
+        Some(Change::Above { kept, n_new, .. }) => {
             let stack = grow(process, room, kept, n_new, 0);
             #[cfg(feature = "checked")]
             python::check(process, python, thread_state, room);
@@ -41,23 +44,6 @@ pub(crate) fn current(process: &Process, thread: &ThreadLocal) -> u32 {
             stack
         }
         None => 0,
-    }
-}
-
-/// As [`current`], with native frames.
-#[inline(never)]
-fn with_native(process: &Process, thread: &ThreadLocal) -> Option<u32> {
-    let room = thread::room(process, thread)?;
-    match native::merged(process, room) {
-        Merged::All(depth) => {
-            let kept = room.same(depth);
-            Some(grow(process, room, kept, depth - kept, 0))
-        }
-        Merged::Newest(depth) => {
-            let stack = grow(process, room, 0, depth, older_frames(process));
-            room.remember(0);
-            Some(stack)
-        }
     }
 }
 
@@ -81,36 +67,38 @@ fn grow_by(process: &Process, room: &'static Room, kept: usize, n_new: usize, bo
         Some(below) => room.ground(below),
         None => Ground { stack: bottom, first: 0 },
     };
-    // Those with native frames are compared level by level, none is looked for by its frame.
-    let python = process.python().ok().filter(|_| !process.reads_native());
+    let python = process.python().ok();
     for step in 0..n_new {
         let (level, seen) = (kept + step, room.found(n_new - 1 - step).seen());
-        if let Some(python) = python {
-            room.place_at(seen.frame, level);
-            process.codes().watch(seen.code);
-            if let Some(piece) = python::first_of(&python.layout, seen.frame) {
-                room.put_piece(level, process.pieces().mark(piece));
-                ground.first = level;
-            }
-        }
-        ground.stack = room.put(level, &seen, ground, || on(process, room, ground.stack, &seen));
+        ground = put(process, python, room, level, &seen, ground);
     }
     room.remember(kept + n_new);
     ground.stack
 }
 
+/// Puts a frame at a level, on `ground`; what a level above it stands on.
+#[inline(always)]
+pub(crate) fn put(
+    process: &Process,
+    python: Option<&Python>,
+    room: &'static Room,
+    level: usize,
+    seen: &Seen,
+    mut ground: Ground,
+) -> Ground {
+    room.place_at(seen.frame, level);
+    process.codes().watch(seen.code);
+    if let Some(piece) = python.and_then(|python| python::first_of(&python.layout, seen.frame)) {
+        room.put_piece(level, process.pieces().mark(piece));
+        ground.first = level;
+    }
+    ground.stack = room.put(level, seen, ground, || on(process, room, ground.stack, seen));
+    ground
+}
+
 /// The stack with a frame on top, if that has code.
 #[inline(never)]
 fn on(process: &Process, room: &'static Room, below: u32, seen: &Seen) -> u32 {
-    if process.reads_native() {
-        let (key, mark) = (seen.instruction, seen.mark);
-        let location = match key {
-            native::LEFT_OUT => left_out(process),
-            key if native::is_native(key) => native::location(key),
-            key => frames::location_of(process, &room.text, key, mark),
-        };
-        return on_top_of(process, below, location);
-    }
     match seen.code {
         frames::NO_CODE => below,
         _ => on_top_of(process, below, frames::location(process, &room.text, seen)),
@@ -118,7 +106,7 @@ fn on(process: &Process, room: &'static Room, below: u32, seen: &Seen) -> u32 {
 }
 
 /// The stack with one more frame.
-fn on_top_of(process: &Process, parent: u32, location: u32) -> u32 {
+pub(crate) fn on_top_of(process: &Process, parent: u32, location: u32) -> u32 {
     // Locations start with 1, so a key is never 0.
     let key = u64::from(parent) << 32 | u64::from(location.max(1));
     process.stacks().id(key, 0, || {
@@ -130,7 +118,7 @@ fn on_top_of(process: &Process, parent: u32, location: u32) -> u32 {
 
 /// The stack that stands for all frames that were too many.
 #[cold]
-fn older_frames(process: &Process) -> u32 {
+pub(crate) fn older_frames(process: &Process) -> u32 {
     on_top_of(process, 0, standing(process, process.older(), b"(older frames)"))
 }
 
@@ -143,7 +131,7 @@ pub(crate) fn of_arenas(process: &Process) -> u32 {
 
 /// The location that stands for native frames which cannot be told.
 #[cold]
-fn left_out(process: &Process) -> u32 {
+pub(crate) fn left_out(process: &Process) -> u32 {
     standing(process, process.left_out(), b"(native frames left out)")
 }
 

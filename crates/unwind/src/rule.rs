@@ -110,6 +110,23 @@ impl Rule {
         [first, rbp_at | rbx_at << 32]
     }
 
+    /// Whether words say that the CFA is an offset from rsp, and rbp and rbx are kept or saved from the CFA, as
+    /// in nearly all code; which of them are saved: rbp at the lower half of the second word, rbx at the upper.
+    #[inline]
+    pub const fn saved_from_rsp(words: [u64; RULE_WORDS]) -> Option<[bool; 2]> {
+        const TAGS: u64 = 0xfefe << 16 | 0xff << 8 | KIND;
+        match words[0] & TAGS {
+            OFFSET => Some([words[0] & 1 << 16 != 0, words[0] & 1 << 24 != 0]),
+            _ => None,
+        }
+    }
+
+    /// Whether words say that the interpreter's loop runs here.
+    #[inline]
+    pub const fn runs_python(words: [u64; RULE_WORDS]) -> bool {
+        words[0] & RUNS_PYTHON != 0
+    }
+
     /// What two words say; anything that was never encoded is unknown.
     #[inline]
     pub const fn decode(words: [u64; RULE_WORDS]) -> Self {

@@ -1,6 +1,6 @@
 //! From one frame to its caller.
 
-use crate::rule::{Base, Cfa, Rule, Saved};
+use crate::rule::{Base, Cfa, RULE_WORDS, Rule, Saved};
 
 /// The stack, which is read word by word.
 pub trait Memory {
@@ -56,9 +56,40 @@ const SIGNAL_RBX: u64 = 40 + 11 * 8;
 const SIGNAL_RSP: u64 = 40 + 15 * 8;
 const SIGNAL_RIP: u64 = 40 + 16 * 8;
 
-/// The caller of a frame, by the rule of its code.
+/// The caller of a frame, by the encoded rule of its code.
 #[inline]
-pub fn step(rule: Rule, registers: &Registers, memory: &mut impl Memory) -> Step {
+pub fn step(rule: [u64; RULE_WORDS], registers: &Registers, memory: &mut impl Memory) -> Step {
+    match Rule::saved_from_rsp(rule) {
+        Some(saved) => step_from_rsp(rule, saved, registers, memory).unwrap_or(Step::Ended(Ended::Unknown)),
+        None => step_by(Rule::decode(rule), registers, memory),
+    }
+}
+
+/// By the commonest of rules.
+#[inline]
+fn step_from_rsp(
+    [first, second]: [u64; RULE_WORDS],
+    [saves_bp, saves_bx]: [bool; 2],
+    registers: &Registers,
+    memory: &mut impl Memory,
+) -> Option<Step> {
+    let cfa = registers.sp.checked_add_signed(i64::from((first >> 32) as i32))?;
+    if cfa <= registers.sp || cfa & 7 != 0 {
+        return None;
+    }
+    let mut at = |offset: u64| {
+        let addr = cfa.checked_add_signed(i64::from(offset as i32))?;
+        if addr & 7 == 0 { memory.word(addr) } else { None }
+    };
+    let bp = if saves_bp { at(second) } else { registers.bp };
+    let bx = if saves_bx { at(second >> 32) } else { registers.bx };
+    let pc = memory.word(cfa - 8)?;
+    Some(Step::Caller(Registers { pc, sp: cfa, bp, bx, is_return: true }))
+}
+
+/// By any rule.
+#[inline(never)]
+fn step_by(rule: Rule, registers: &Registers, memory: &mut impl Memory) -> Step {
     try_step(rule, registers, memory).unwrap_or(Step::Ended(Ended::Unknown))
 }
 
@@ -129,7 +160,7 @@ mod tests {
     }
 
     fn caller(rule: Rule, registers: Registers) -> Option<Registers> {
-        match step(rule, &registers, &mut Stack) {
+        match step(rule.encode(), &registers, &mut Stack) {
             Step::Caller(registers) => Some(registers),
             Step::Ended(ended) => {
                 assert_eq!(ended, Ended::Unknown);
@@ -177,7 +208,7 @@ mod tests {
         check(Cfa::Offset(Base::Rbx, 16), Registers { bx: None, ..AT });
         check(Cfa::Offset(Base::Rsp, -8), Registers { sp: 0, ..AT });
         check(Cfa::Unknown, AT);
-        assert_eq!(step(rule(Cfa::End), &AT, &mut Stack), Step::Ended(Ended::Outermost));
+        assert_eq!(step(rule(Cfa::End).encode(), &AT, &mut Stack), Step::Ended(Ended::Outermost));
     }
 
     #[test]
@@ -189,5 +220,34 @@ mod tests {
         // It had not called anything: its own instruction is looked up, a caller's is the one before.
         assert_eq!(expected.lookup(), pc);
         assert_eq!(Registers { is_return: true, ..expected }.lookup(), pc - 1);
+    }
+
+    #[test]
+    fn the_commonest_rules_say_what_any_rule_says() {
+        let offsets = [i32::MIN, -8, 0, 4, 8, 16, 17, 0x700, 0x4000, i32::MAX];
+        let saved =
+            [Saved::Kept, Saved::Lost, Saved::At(-16), Saved::At(-17), Saved::At(0), Saved::At(i32::MIN)];
+        let mut n_common = 0;
+        for cfa in offsets.map(|offset| Cfa::Offset(Base::Rsp, offset)) {
+            for (rbp, rbx) in saved.iter().flat_map(|&rbp| saved.map(|rbx| (rbp, rbx))) {
+                let rule = Rule { cfa, rbp, rbx, runs_python: true };
+                assert!(Rule::runs_python(rule.encode()));
+                n_common += usize::from(Rule::saved_from_rsp(rule.encode()).is_some());
+                for sp in [0, 0x1000, 0x1104, 0x1108, u64::MAX - 7] {
+                    for registers in [Registers { sp, ..AT }, Registers { sp, bp: None, ..AT }] {
+                        let any = step_by(rule, &registers, &mut Stack);
+                        assert_eq!(
+                            step(rule.encode(), &registers, &mut Stack),
+                            any,
+                            "{rule:?} {registers:?}"
+                        );
+                    }
+                }
+            }
+        }
+        assert_eq!(n_common, offsets.len() * 25);
+        for cfa in [Cfa::Offset(Base::Rbp, 8), Cfa::Offset(Base::Rbx, 8), Cfa::Signal, Cfa::End] {
+            assert_eq!(Rule::saved_from_rsp(rule(cfa).encode()), None);
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! What one thread remembers between walks: the rules of the code that it has passed, and how far its stack
-//! can be read.
+//! What one thread remembers between walks: the rules of the code that it has passed, how far its stack can
+//! be read, its last walk, and what that was made into.
 //!
 //! ```text
-//! head    list  thread  low  high  patience  ...
-//! entry   pc  rule (2 words)  key of the location
+//! head    list  thread  low  high  patience  is deep  ...
+//! rules   pc  rule (2 words)  key of the location       one entry
+//! behind  calls   steps   trail                         see there
 //! ```
 //!
 //! Invariant: only its thread uses it, and only in one hook at a time. An entry whose pc is there is whole,
@@ -14,18 +15,24 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use slackwater_unwind::{List, RULE_WORDS};
 
+use super::calls::{self, Calls};
+use super::steps::{self, Steps};
+use super::trail::{self, Trail};
+
 const HEAD_WORDS: usize = 8;
 const LIST: usize = 0;
 const THREAD: usize = 1;
 const LOW: usize = 2;
 const HIGH: usize = 3;
 const WAITS: usize = 4;
+const IS_DEEP: usize = 5;
 
 const ENTRIES: usize = 512;
 const ENTRY_WORDS: usize = 4;
 
 /// Words for one thread, in whole pages.
-pub(crate) const ROOM_WORDS: usize = (HEAD_WORDS + ENTRIES * ENTRY_WORDS).next_multiple_of(512);
+pub(crate) const ROOM_WORDS: usize =
+    (HEAD_WORDS + ENTRIES * ENTRY_WORDS + calls::WORDS + steps::WORDS + trail::WORDS).next_multiple_of(512);
 
 /// What is known of an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,25 +47,39 @@ pub(super) struct Known {
 pub(crate) struct Cache {
     head: &'static [AtomicU64; HEAD_WORDS],
     entries: &'static [[AtomicU64; ENTRY_WORDS]],
+    pub(super) calls: Calls,
+    pub(super) steps: Steps,
+    pub(super) trail: Trail,
 }
 
 impl Cache {
     /// In these words; `None` when they are too few.
     pub(crate) fn new(words: &'static [AtomicU64]) -> Option<Self> {
         let (head, rest) = words.split_first_chunk()?;
-        let (entries, _) = rest.get(..ENTRIES * ENTRY_WORDS)?.as_chunks();
-        Some(Self { head, entries })
+        let (entries, rest) = rest.split_at_checked(ENTRIES * ENTRY_WORDS)?;
+        let (calls, rest) = rest.split_first_chunk()?;
+        let (steps, rest) = rest.split_first_chunk()?;
+        Some(Self {
+            head,
+            entries: entries.as_chunks().0,
+            calls: Calls::new(calls),
+            steps: Steps::new(steps),
+            trail: Trail::new(rest.first_chunk()?)?,
+        })
     }
 
-    /// Forgets what is no longer true: with another list all rules, in another thread its stack.
+    /// Forgets what is no longer true: with another list all rules, and walks by them, in another thread its
+    /// stack.
     pub(super) fn renew(&self, list: List, tid: u32) {
         if self.head[THREAD].load(Relaxed) != u64::from(tid) {
             self.head[HIGH].store(0, Relaxed);
             self.head[WAITS].store(0, Relaxed);
+            self.trail.forget();
             self.head[THREAD].store(u64::from(tid), Release);
         }
         if self.head[LIST].load(Relaxed) != list.0 {
             self.entries.iter().for_each(|[pc, ..]| pc.store(0, Relaxed));
+            self.trail.forget();
             self.head[LIST].store(list.0, Release);
         }
     }
@@ -96,6 +117,17 @@ impl Cache {
     pub(super) fn set_stack(&self, low: u64, high: u64) {
         self.head[LOW].store(low, Relaxed);
         self.head[HIGH].store(high, Relaxed);
+    }
+
+    /// Whether the last stack was too deep to be remembered.
+    #[inline]
+    pub(super) fn is_deep(&self) -> bool {
+        self.head[IS_DEEP].load(Relaxed) != 0
+    }
+
+    /// Whether it is.
+    pub(super) fn set_deep(&self, is_deep: bool) {
+        self.head[IS_DEEP].store(u64::from(is_deep), Relaxed);
     }
 
     /// How often this thread has waited in vain.

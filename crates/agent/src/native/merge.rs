@@ -1,4 +1,4 @@
-//! One stack of two: native frames, and Python's in place of those that run them.
+//! One stack of two, read whole: native frames, and Python's in place of those that run them.
 //!
 //! ```text
 //! native    malloc_caller  loop    call_method  loop  main
@@ -21,7 +21,7 @@ use crate::python::{Chain, Item};
 use crate::room::{self, Level, Seen};
 
 /// The key of frames that are left out: locations begin with 1.
-pub(crate) const LEFT_OUT: u64 = NATIVE_PLACE;
+pub(super) const LEFT_OUT: u64 = NATIVE_PLACE;
 
 /// The key of a native location.
 pub(super) const fn key_of(location: u32) -> u64 {
@@ -29,12 +29,12 @@ pub(super) const fn key_of(location: u32) -> u64 {
 }
 
 /// Whether a key is one of native code.
-pub(crate) const fn is_native(key: u64) -> bool {
+pub(super) const fn is_native(key: u64) -> bool {
     key & ((1 << PLACE_BITS) - 1) == NATIVE_PLACE
 }
 
 /// The location of a native key; 0 for [`LEFT_OUT`].
-pub(crate) const fn location(key: u64) -> u32 {
+pub(super) const fn location(key: u64) -> u32 {
     (key >> PLACE_BITS) as u32
 }
 
@@ -65,7 +65,7 @@ impl<R: Reader> Pythons for Chain<'_, R> {
 
 /// How many frames were found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Merged {
+pub(super) enum Merged {
     /// So many, and there are no more.
     All(usize),
     /// So many of the newest.

@@ -21,6 +21,7 @@ const TRIED_BYTES: u64 = 16 << 20;
 
 /// The stack of this thread.
 pub(super) struct Stack {
+    /// Not above `high`.
     low: u64,
     high: u64,
     /// A page that could be read.
@@ -31,7 +32,7 @@ impl Stack {
     /// From the stack pointer `sp` on.
     pub(super) fn new(process: &Process, cache: &Cache, sp: u64) -> Self {
         let (low, high) = readable(process, cache, sp).unwrap_or_default();
-        Self { low, high, tried: 0 }
+        Self { low: low.min(high), high, tried: 0 }
     }
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn end_of_first() -> u64 {
 impl Memory for Stack {
     #[inline]
     fn word(&mut self, addr: u64) -> Option<u64> {
-        let is_known = self.low <= addr && addr < self.high && addr.is_multiple_of(8);
+        let is_known = addr.wrapping_sub(self.low) < self.high - self.low && addr.is_multiple_of(8);
         if !is_known {
             return self.try_word(addr);
         }

@@ -8,7 +8,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use slackwater_capture::transport::{Message, SessionState};
-use slackwater_unwind::{Ended, Entry, List, Lookup, Region, Registers, Rule, Slot, Step, step};
+use slackwater_unwind::{Ended, List, Lookup, Region, Registers, Rule, Slot, Step, step};
 
 use super::cache::{Cache, Known};
 use super::merge::key_of;
@@ -33,18 +33,33 @@ pub(super) enum Frame {
     Interpreter(u64),
 }
 
+/// The key of this library's own code, which is not shown. Keys of locations are larger.
+const OWN: u64 = 1;
+
+impl Frame {
+    /// The frame of known code; `None` for one of this library.
+    #[inline]
+    pub(super) fn of(known: &Known) -> Option<Self> {
+        match known.key {
+            OWN => None,
+            key if Rule::runs_python(known.rule) => Some(Self::Interpreter(key)),
+            key => Some(Self::Native(key)),
+        }
+    }
+}
+
 /// A walk under way.
 pub(super) struct Walk<'a> {
     process: &'a Process,
     region: Region<'static>,
     slot: Slot<'static>,
-    list: List,
+    pub(super) list: List,
     cache: Cache,
-    stack: Stack,
+    pub(super) stack: Stack,
     /// The frame that is next; why there is none otherwise.
-    next: Result<Registers, Ended>,
-    /// This library: its own frames are not shown.
-    own: Option<Entry>,
+    pub(super) next: Result<Registers, Ended>,
+    /// An instruction of this library.
+    own: u64,
 }
 
 impl<'a> Walk<'a> {
@@ -59,9 +74,9 @@ impl<'a> Walk<'a> {
         let list = slot.list(process.pid());
         cache.renew(list, tid);
         let stack = Stack::new(process, &cache, start.sp);
-        let mut walk = Self { process, region, slot, list, cache, stack, next: Ok(start), own: None };
+        let mut walk =
+            Self { process, region, slot, list, cache, stack, next: Ok(start), own: start.lookup() };
         walk.known(start.lookup());
-        walk.own = walk.region.find(walk.list, start.lookup());
         walk
     }
 
@@ -69,18 +84,32 @@ impl<'a> Walk<'a> {
     pub(super) fn next(&mut self) -> Result<Frame, Ended> {
         loop {
             let registers = self.next?;
-            let pc = registers.lookup();
-            let known = self.known(pc);
-            let rule = Rule::decode(known.rule);
-            self.next = match step(rule, &registers, &mut self.stack) {
-                Step::Caller(caller) => Ok(caller),
-                Step::Ended(why) => Err(why),
-            };
-            if self.own.is_some_and(|own| own.holds(pc)) {
-                continue;
+            if let Some(frame) = Frame::of(&self.pass(&registers)) {
+                return Ok(frame);
             }
-            let key = self.key(pc, known);
-            return Ok(if rule.runs_python { Frame::Interpreter(key) } else { Frame::Native(key) });
+        }
+    }
+
+    /// Goes to the caller of the frame that is next; what is known of its code, with its key.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, registers: &Registers) -> Known {
+        let pc = registers.lookup();
+        let known = self.known(pc);
+        self.next = self.caller(&known, registers);
+        Known { key: self.key(pc, known), ..known }
+    }
+
+    /// Whether the walk still ends at a frame, for want of a rule or of what it says.
+    pub(super) fn ends_at(&mut self, registers: &Registers) -> bool {
+        let known = self.known(registers.lookup());
+        self.caller(&known, registers) == Err(Ended::Unknown)
+    }
+
+    #[inline(always)]
+    fn caller(&mut self, known: &Known, registers: &Registers) -> Result<Registers, Ended> {
+        match step(known.rule, registers, &mut self.stack) {
+            Step::Caller(caller) => Ok(caller),
+            Step::Ended(why) => Err(why),
         }
     }
 
@@ -153,6 +182,12 @@ impl<'a> Walk<'a> {
 
     #[cold]
     fn define(&mut self, pc: u64, known: Known) -> u64 {
+        if self.region.find(self.list, self.own).is_some_and(|own| own.holds(pc)) {
+            if self.cache.get(pc).is_some() {
+                self.cache.put(pc, Known { key: OWN, ..known });
+            }
+            return OWN;
+        }
         // Other code may come to lie at the same address.
         let mark = self.region.find(self.list, pc).map_or(1, |module| mixed(module.identity()) as u32 | 1);
         let id = self.process.locations().id(!pc, mark, || {

@@ -1,14 +1,8 @@
 //! Python's frames with the calls of the interpreter's loop that they belong to.
 //!
-//! Until 3.10 each frame has a call of its own. In 3.11 a frame says whether the loop was called for it. Since
-//! 3.12 a frame without code, on the C stack, stands below those of one call
-//! (Include/internal/pycore_frame.h).
-//!
 //! Invariant: as of `frames`: those that are read first are probed before they are believed.
 
 use core::sync::atomic::Ordering::Relaxed;
-
-use slackwater_layout::cpython::LoopEntry;
 
 use super::Python;
 use super::frames::{
@@ -102,14 +96,7 @@ impl<'a, R: Reader> Chain<'a, R> {
         if read.code == NO_CODE {
             return Ok(Item::Entry);
         }
-        self.at_entry = match self.frames.layout.loop_entry {
-            LoopEntry::EveryFrame => true,
-            LoopEntry::Flag(offset) => {
-                let word = self.frames.reader.read(frame + (offset & !7))?;
-                (word >> ((offset & 7) * 8)) as u8 != 0
-            }
-            LoopEntry::FrameWithoutCode => false,
-        };
+        self.at_entry = frames::begins_call(self.frames.layout, self.frames.reader, frame, read.code)?;
         // Code so large that a place in it looks like the mark of native keys.
         let key = frames::key(self.frames.layout, read.code, read.instruction);
         let key = if key & NO_PLACE == NATIVE_PLACE { key | NO_PLACE } else { key };

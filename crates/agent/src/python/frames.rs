@@ -11,7 +11,7 @@
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-use slackwater_layout::cpython::{CurrentFrame, FrameLayout, Instruction};
+use slackwater_layout::cpython::{CurrentFrame, FrameLayout, Instruction, LoopEntry};
 
 use super::code::{self, Mark};
 use super::{Python, REFUSED, ThreadState};
@@ -287,6 +287,26 @@ impl<'l, R: Reader> Frames<'l, R> {
         }
         Ok(self.marked.1)
     }
+}
+
+/// Whether the interpreter's loop was called for a frame: until 3.10 for each; in 3.11 a frame says so; since
+/// 3.12 a frame without code, on the C stack, stands below those of one call
+/// (Include/internal/pycore_frame.h).
+#[inline]
+pub(super) fn begins_call(
+    layout: &FrameLayout,
+    reader: impl Reader,
+    frame: u64,
+    code: u64,
+) -> Result<bool, Unlike> {
+    Ok(match layout.loop_entry {
+        LoopEntry::EveryFrame => true,
+        LoopEntry::Flag(offset) => {
+            let word = reader.read(frame + (offset & !7))?;
+            (word >> ((offset & 7) * 8)) as u8 != 0
+        }
+        LoopEntry::FrameWithoutCode => code == NO_CODE,
+    })
 }
 
 /// This thread's state, if it has one.

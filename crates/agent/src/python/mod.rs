@@ -14,7 +14,7 @@ mod walk;
 pub(crate) use chain::{Chain, Item, is_probing};
 #[cfg(feature = "checked")]
 pub(crate) use walk::check;
-pub(crate) use walk::{Change, change, first_of};
+pub(crate) use walk::{Change, begins_call, change, first_of};
 
 use core::str::FromStr;
 

@@ -19,7 +19,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use slackwater_layout::cpython::FrameLayout;
 
-use super::frames::{Frames, PROBED_FRAMES, Probing, Reader, SameCode, Trusting, Unlike};
+use super::frames::{self, Frames, PROBED_FRAMES, Probing, Reader, SameCode, Trusting, Unlike};
 use super::{Python, hears_objects};
 use crate::process::Process;
 use crate::recorder;
@@ -33,6 +33,8 @@ pub(crate) enum Change {
         kept: usize,
         /// Frames on top of those.
         n_new: usize,
+        /// The oldest so many levels are known to be the same calls.
+        n_same_calls: usize,
     },
     /// There are more frames than levels; as many as there are levels were found.
     TooDeep,
@@ -81,8 +83,8 @@ struct Walk<'a, R> {
 
 /// How far down a stack is as it was remembered.
 enum Compared {
-    /// To its end: the levels from this one on have changed.
-    ToTheEnd(usize),
+    /// To its end: the levels from `kept` on have changed.
+    ToTheEnd { kept: usize, n_same_calls: usize },
     /// To this level, whose caller is another frame now.
     To { level: usize, caller: u64 },
     /// There is no room for those that have changed.
@@ -149,15 +151,15 @@ impl<R: Reader> Walk<'_, R> {
             let compared = self.compare(level, &mut again)?;
             n_new = again.place;
             match compared {
-                Compared::ToTheEnd(kept) if kept + n_new <= DEEPEST => {
-                    return Ok(Change::Above { kept, n_new });
+                Compared::ToTheEnd { kept, n_same_calls } if kept + n_new <= DEEPEST => {
+                    return Ok(Change::Above { kept, n_new, n_same_calls });
                 }
-                Compared::ToTheEnd(_) => return self.all(thread_state),
+                Compared::ToTheEnd { .. } => return self.all(thread_state),
                 Compared::TooDeep => return Ok(Change::TooDeep),
                 Compared::To { level, caller } => (limit, frame) = (level, caller),
             }
         }
-        Ok(Change::Above { kept: 0, n_new })
+        Ok(Change::Above { kept: 0, n_new, n_same_calls: 0 })
     }
 
     /// As if nothing were remembered.
@@ -196,11 +198,11 @@ impl<R: Reader> Walk<'_, R> {
                 }
             }
             if self.has_not_ended(first, room.level(first).frame()) {
-                return Ok(Compared::ToTheEnd(again.level));
+                return Ok(Compared::ToTheEnd { kept: again.level, n_same_calls: first + 1 });
             }
             newest = match (first.checked_sub(1), addr) {
                 (Some(below), _) => below,
-                (None, 0) => return Ok(Compared::ToTheEnd(again.level)),
+                (None, 0) => return Ok(Compared::ToTheEnd { kept: again.level, n_same_calls: 0 }),
                 (None, caller) => return Ok(again.to(first, caller)),
             };
         }
@@ -219,6 +221,18 @@ impl<R: Reader> Walk<'_, R> {
 #[inline]
 pub(crate) fn first_of(layout: &FrameLayout, frame: u64) -> Option<u64> {
     layout.stack_piece.map(|offset| frame.wrapping_sub(offset)).filter(|piece| piece & 0xfff == 0)
+}
+
+/// Whether the interpreter's loop was called for a frame, and not by another one of the same call.
+#[inline]
+pub(crate) fn begins_call(process: &Process, python: &Python, seen: &Seen) -> bool {
+    let (layout, is_known) = (&python.layout, process.python_state().load(Relaxed) >= PROBED_FRAMES);
+    let begins = match is_known {
+        true => frames::begins_call(layout, Trusting, seen.frame, seen.code),
+        false => frames::begins_call(layout, Probing { code_type: python.code_type }, seen.frame, seen.code),
+    };
+    // The frame was read a moment ago.
+    begins.unwrap_or(false)
 }
 
 /// Holds what a room remembers against the thread's frames.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use slackwater_capture::transport::PythonAllocators;
-use slackwater_collect::Options;
+use slackwater_collect::{Options, Stacks};
 use slackwater_testkit::{checked_agent_library, interpreters, rounds};
 
 use crate::recording::{EXACT, SAMPLED, record_by};
@@ -15,6 +15,9 @@ const ALL: Options = Options { sample_mean: 1, ..SAMPLED };
 
 /// Every object too; nothing is told from another by its mark, because its end would have been heard.
 const OBJECTS: Options = Options { python_allocators: PythonAllocators::All, ..EXACT };
+
+/// Native frames too, whose rules are waited for.
+const NATIVE: Options = Options { stacks: Stacks::Native, ..EXACT };
 
 /// Turns that a program takes, each with some allocations.
 const N_TURNS: u64 = 1000;
@@ -51,6 +54,13 @@ fn fault_23_stacks_of_each_object_are_no_mixtures() {
     }
 }
 
+#[test]
+fn fault_23_stacks_with_native_frames_are_no_mixtures() {
+    for interpreter in interpreters().iter().filter(|one| one.is_plain() && one.version().1 <= 13) {
+        check(&interpreter.to_string(), &NATIVE, || interpreter.command());
+    }
+}
+
 /// One thread calls functions, always from the same place, and allocates nothing in between; another one makes
 /// them, of code that lies where that of the one before lay.
 const EXCHANGED: &str = "
@@ -83,7 +93,7 @@ assert len(places) < 500, len(places)
 #[test]
 fn fault_23_code_that_comes_to_lie_where_other_code_lay_is_not_taken_for_it() {
     for interpreter in interpreters().iter().filter(|one| one.is_plain() && one.version().1 <= 13) {
-        for options in [ALL, OBJECTS] {
+        for options in [ALL, OBJECTS, NATIVE] {
             compare(&interpreter.to_string(), &options, interpreter.command().args(["-c", EXCHANGED]));
         }
     }
@@ -93,7 +103,9 @@ fn fault_23_code_that_comes_to_lie_where_other_code_lay_is_not_taken_for_it() {
 fn fault_23_stacks_of_greenlets_are_no_mixtures() {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/.cache/wheels/bin/python");
     if python.exists() {
-        check("greenlets", &ALL, || Command::new(&python));
+        for options in [ALL, NATIVE] {
+            check("greenlets", &options, || Command::new(&python));
+        }
     } else {
         eprintln!("not tested: no greenlet, which `make fixtures` installs in fixtures/.cache/wheels");
     }

@@ -1,0 +1,69 @@
+//! Stacks that were made by one more native frame on top of others, as they were looked up last.
+//!
+//! ```text
+//! step    stack below (upper half)  location (lower half)    stack
+//! ```
+//!
+//! Invariant: as of the table of all stacks, of which this holds what one thread needs over and over: a step,
+//! once defined, does not change.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{Relaxed, Release};
+
+use crate::table::mixed;
+
+const STEPS: usize = 512;
+
+/// Words of them.
+pub(super) const WORDS: usize = STEPS * 2;
+
+/// The steps that a thread remembers.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps {
+    words: &'static [AtomicU64; WORDS],
+}
+
+impl Steps {
+    pub(super) fn new(words: &'static [AtomicU64; WORDS]) -> Self {
+        Self { words }
+    }
+
+    /// The stack with one more frame on top, which `define` knows unless it is remembered.
+    #[inline]
+    pub(super) fn on(self, below: u32, location: u32, define: impl FnOnce() -> u32) -> u32 {
+        // Locations start with 1.
+        let step = u64::from(below) << 32 | u64::from(location);
+        let place = mixed(step) as usize % STEPS * 2;
+        let [known, stack] = [&self.words[place], &self.words[place + 1]];
+        if known.load(Relaxed) == step {
+            return stack.load(Relaxed) as u32;
+        }
+        let defined = define();
+        // 0 is no stack: none was to be had just now.
+        if defined != 0 {
+            known.store(0, Relaxed);
+            stack.store(u64::from(defined), Release);
+            known.store(step, Release);
+        }
+        defined
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_remembered_unless_there_was_none() {
+        let words: Vec<_> = std::iter::repeat_with(|| AtomicU64::new(0)).take(WORDS).collect();
+        let steps = Steps::new(words.leak().first_chunk().unwrap());
+        assert_eq!(steps.on(1, 2, || 0), 0);
+        assert_eq!(steps.on(1, 2, || 3), 3);
+        assert_eq!(steps.on(1, 2, || panic!("known")), 3);
+        assert_eq!(steps.on(2, 1, || 4), 4);
+        // However many there are, each is its own.
+        for below in 1..2000 {
+            assert_eq!(steps.on(below, 7, || below + 1), below + 1);
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! A thread's last walk, so that the next one goes only as far as the stack has changed.
+//!
+//! A walk is a function of the registers it begins with, of the rules of the code, and of the words of the
+//! stack that it reads. So where it comes by with the registers of last time, and from there on all words
+//! that were read last time are the same, the rest is what it was: that takes a load for each word, and no
+//! rule.
+//!
+//! ```text
+//! frame    pc   rsp   rbp   rbx   where the caller's rbp and rbx lie   location, count, flags
+//! frames   outermost ... innermost │ free │ ... of a walk under way, innermost
+//! ```
+//!
+//! Of rbp and rbx it counts only whether they are the same where a rule of this frame, or of an outer one
+//! before they are read back from the stack, finds something by them.
+//!
+//! Invariants: nothing is concluded from where a frame lies. All was found by the rules of one list. While a
+//! stack is being put together nothing is remembered.
+
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+
+use slackwater_unwind::{Base, Cfa, Ended, Memory, Registers, Rule, Saved};
+
+use super::cache::Known;
+use super::merge::location;
+use super::stack::Stack;
+use super::walk::{Frame, Walk};
+
+/// Most frames that are remembered.
+const FRAMES: usize = 2048;
+const FRAME_WORDS: usize = 6;
+const PC: usize = 0;
+const SP: usize = 1;
+const BP: usize = 2;
+const BX: usize = 3;
+const SAVES: usize = 4;
+const ABOUT: usize = 5;
+
+/// Words of a trail.
+pub(super) const WORDS: usize = 2 + FRAMES * FRAME_WORDS;
+
+// An index is below `FRAMES`. The remainder says so to the compiler, and costs nothing.
+const _: () = assert!(FRAMES.is_power_of_two());
+
+// In the last word of a frame: the location, how many frames of the loop there are up to this one, flags.
+const LOOPS_AT: u32 = 32;
+const LOOPS_MASK: u64 = 0xffff;
+const IS_OWN: u64 = 1 << 48;
+const IS_LOOP: u64 = 1 << 49;
+const IS_RETURN: u64 = 1 << 50;
+/// More words decide where the caller is than those that are remembered.
+const IS_OPAQUE: u64 = 1 << 51;
+// A bit for rbp, and one for rbx:
+const BOTH: u64 = 3;
+/// It is known.
+const HAS: u32 = 52;
+/// The caller's lies on the stack,
+const SAVED: u32 = 54;
+/// or is the same.
+const KEPT: u32 = 56;
+/// Something is found by it.
+const USED: u32 = 58;
+/// It counts, here or further out.
+const COUNTS: u32 = 60;
+/// What lies on the stack counts.
+const SAVED_COUNTS: u32 = 62;
+
+/// What a remembered frame is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Of this library.
+    Own,
+    /// Native code, at this location.
+    Native(u32),
+    /// The interpreter's loop, at this location.
+    Loop(u32),
+}
+
+/// A walk that was followed to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Followed {
+    /// The outermost so many frames are as they were.
+    pub(super) kept: usize,
+    /// All frames.
+    pub(super) depth: usize,
+    /// How many of them are the interpreter's loop.
+    pub(super) n_loops: usize,
+    /// Why there are no more.
+    pub(super) ended: Ended,
+    /// Whether all are as they were, and no more or less.
+    pub(super) is_same: bool,
+    /// Whether all that was asked for was told.
+    is_sure: bool,
+}
+
+/// The last walk of one thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Trail {
+    depth: &'static AtomicU64,
+    is_cut: &'static AtomicU64,
+    frames: &'static [[AtomicU64; FRAME_WORDS]; FRAMES],
+}
+
+impl Trail {
+    pub(super) fn new(words: &'static [AtomicU64; WORDS]) -> Option<Self> {
+        let [depth, is_cut, frames @ ..] = words;
+        Some(Self { depth, is_cut, frames: frames.as_chunks().0.try_into().ok()? })
+    }
+
+    /// Remembers nothing.
+    pub(super) fn forget(self) {
+        self.depth.store(0, Relaxed);
+    }
+
+    /// The stack that goes with it is put together: it may be relied on.
+    #[inline]
+    pub(super) fn remember(self, followed: &Followed) {
+        if followed.is_sure {
+            self.is_cut.store(u64::from(followed.ended == Ended::Unknown), Relaxed);
+            self.depth.store(followed.depth as u64, Relaxed);
+        }
+    }
+
+    /// Follows a walk to its end, or to where it goes on as the last one did; `None` when there are too many
+    /// frames. Nothing is remembered until [`Self::remember`].
+    #[inline]
+    pub(super) fn follow(self, walk: &mut Walk<'_>) -> Option<Followed> {
+        let list = walk.list;
+        let former = (self.depth.load(Relaxed) as usize).min(FRAMES);
+        self.forget();
+        let mut limit = former;
+        let mut free = FRAMES;
+        let mut is_sure = true;
+        let (kept, ended) = loop {
+            let registers = match walk.next {
+                Ok(registers) => registers,
+                Err(ended) => break (0, ended),
+            };
+            if walk.list != list {
+                // Rules are others than they were.
+                limit = 0;
+            }
+            while limit.checked_sub(1).is_some_and(|newest| self.word(newest, SP) < registers.sp) {
+                limit -= 1;
+            }
+            if let Some(newest) = limit.checked_sub(1)
+                && self.is_at(newest, &registers)
+            {
+                match self.unchanged(newest, &mut walk.stack) {
+                    0 if self.is_cut.load(Relaxed) == 0 => break (limit, Ended::Outermost),
+                    0 if walk.ends_at(&self.registers(0)) => break (limit, Ended::Unknown),
+                    changed => limit = changed,
+                }
+            }
+            if free == limit {
+                return None;
+            }
+            let known = walk.pass(&registers);
+            free -= 1;
+            is_sure &= self.put(free, &registers, &known, &walk.next);
+        };
+        let depth = kept + FRAMES - free;
+        let mut outer = kept.checked_sub(1).map_or(0, |newest| self.word(newest, ABOUT));
+        for idx in kept..depth {
+            outer = self.move_down(free + idx - kept, idx, outer);
+        }
+        let n_loops = (outer >> LOOPS_AT & LOOPS_MASK) as usize;
+        Some(Followed { kept, depth, n_loops, ended, is_same: free == FRAMES && depth == former, is_sure })
+    }
+
+    /// What a frame is.
+    #[inline]
+    pub(super) fn kind(self, idx: usize) -> Kind {
+        let about = self.word(idx, ABOUT);
+        match (about & IS_OWN, about & IS_LOOP) {
+            (0, 0) => Kind::Native(about as u32),
+            (0, _) => Kind::Loop(about as u32),
+            _ => Kind::Own,
+        }
+    }
+
+    /// How many frames up to this one are the interpreter's loop.
+    #[inline]
+    pub(super) fn n_loops(self, idx: usize) -> usize {
+        (self.word(idx, ABOUT) >> LOOPS_AT & LOOPS_MASK) as usize
+    }
+
+    /// The place behind so many frames of the loop, of a walk of `depth` frames.
+    pub(super) fn behind(self, n_loops: usize, depth: usize) -> usize {
+        if n_loops == 0 {
+            return 0;
+        }
+        let frames = self.frames.get(..depth).unwrap_or_default();
+        let is_before = |frame: &[AtomicU64; FRAME_WORDS]| {
+            ((frame[ABOUT].load(Relaxed) >> LOOPS_AT & LOOPS_MASK) as usize) < n_loops
+        };
+        frames.partition_point(is_before) + 1
+    }
+
+    #[inline(always)]
+    fn word(self, idx: usize, word: usize) -> u64 {
+        self.frames[idx % FRAMES][word % FRAME_WORDS].load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn set_word(self, idx: usize, word: usize, value: u64) {
+        self.frames[idx % FRAMES][word % FRAME_WORDS].store(value, Relaxed);
+    }
+
+    fn registers(self, idx: usize) -> Registers {
+        let about = self.word(idx, ABOUT);
+        Registers {
+            pc: self.word(idx, PC),
+            sp: self.word(idx, SP),
+            bp: (about >> HAS & 1 != 0).then(|| self.word(idx, BP)),
+            bx: (about >> HAS & 2 != 0).then(|| self.word(idx, BX)),
+            is_return: about & IS_RETURN != 0,
+        }
+    }
+
+    /// Whether a walk with these registers goes on as from a frame, if the stack is the same.
+    #[inline]
+    fn is_at(self, idx: usize, registers: &Registers) -> bool {
+        let about = self.word(idx, ABOUT);
+        let state = self.word(idx, PC) == registers.pc
+            && self.word(idx, SP) == registers.sp
+            && (about & IS_RETURN != 0) == registers.is_return;
+        let is_same = |counts: u64, word: usize, value: Option<u64>| {
+            about >> COUNTS & counts == 0
+                || about >> HAS & counts == if value.is_some() { counts } else { 0 }
+                    && self.word(idx, word) == value.unwrap_or(0)
+        };
+        state && is_same(1, BP, registers.bp) && is_same(2, BX, registers.bx)
+    }
+
+    /// The outermost frame that a walk which goes on as from this one comes to.
+    #[inline]
+    fn unchanged(self, from: usize, stack: &mut Stack) -> usize {
+        let mut idx = from;
+        let mut about = self.word(idx, ABOUT);
+        while let Some(outer) = idx.checked_sub(1) {
+            let cfa = self.word(outer, SP);
+            let is_same = stack.word(cfa.wrapping_sub(8)) == Some(self.word(outer, PC));
+            if !is_same
+                || about & (IS_OPAQUE | BOTH << SAVED_COUNTS) != 0 && !self.is_saved(idx, about, stack)
+            {
+                break;
+            }
+            idx = outer;
+            about = self.word(idx, ABOUT);
+        }
+        idx
+    }
+
+    /// Whether those of rbp and rbx that count lie where the caller's lay.
+    fn is_saved(self, idx: usize, about: u64, stack: &mut Stack) -> bool {
+        let (saves, cfa) = (self.word(idx, SAVES), self.word(idx - 1, SP));
+        let mut is_there = |counts: u64, at: i32, value: u64| {
+            about >> SAVED_COUNTS & counts == 0
+                || stack.word(cfa.wrapping_add_signed(i64::from(at))) == Some(value)
+        };
+        about & IS_OPAQUE == 0
+            && is_there(1, saves as i32, self.word(idx - 1, BP))
+            && is_there(2, (saves >> 32) as i32, self.word(idx - 1, BX))
+    }
+
+    /// Writes a frame, of code that is known; whether its location is.
+    #[inline]
+    fn put(
+        self,
+        idx: usize,
+        registers: &Registers,
+        known: &Known,
+        caller: &Result<Registers, Ended>,
+    ) -> bool {
+        let (shown, is_sure) = match Frame::of(known) {
+            None => (IS_OWN, true),
+            Some(Frame::Native(key)) => (u64::from(location(key)), location(key) != 0),
+            Some(Frame::Interpreter(key)) => (IS_LOOP | u64::from(location(key)), location(key) != 0),
+        };
+        let (saves, ways) = ways(registers, known, caller);
+        let has = u64::from(registers.bp.is_some()) | u64::from(registers.bx.is_some()) << 1;
+        let about = shown | ways | has << HAS | if registers.is_return { IS_RETURN } else { 0 };
+        self.set_word(idx, PC, registers.pc);
+        self.set_word(idx, SP, registers.sp);
+        self.set_word(idx, BP, registers.bp.unwrap_or(0));
+        self.set_word(idx, BX, registers.bx.unwrap_or(0));
+        self.set_word(idx, SAVES, saves);
+        self.set_word(idx, ABOUT, about);
+        is_sure
+    }
+
+    /// Puts a frame where it belongs, above one of which this is known; what is known of it.
+    #[inline]
+    fn move_down(self, from: usize, to: usize, outer: u64) -> u64 {
+        let about = self.word(from, ABOUT);
+        let counts_outside = outer >> COUNTS & BOTH;
+        let counts = match about & IS_OPAQUE {
+            0 => about >> USED | about >> KEPT & counts_outside,
+            _ => BOTH,
+        };
+        let saved_counts = about >> SAVED & counts_outside & BOTH;
+        let n_loops = (outer >> LOOPS_AT & LOOPS_MASK) + u64::from(about & IS_LOOP != 0);
+        let about = about | (counts & BOTH) << COUNTS | saved_counts << SAVED_COUNTS | n_loops << LOOPS_AT;
+        for word in [PC, SP, BP, BX, SAVES] {
+            self.set_word(to, word, self.word(from, word));
+        }
+        self.set_word(to, ABOUT, about);
+        about
+    }
+}
+
+/// Where the caller's rbp and rbx lie, from the CFA on, and what becomes of them.
+#[inline]
+fn ways(registers: &Registers, known: &Known, caller: &Result<Registers, Ended>) -> (u64, u64) {
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(Ended::Outermost) => return (0, 0),
+        // It is tried again, with the registers that are remembered.
+        Err(Ended::Unknown) => return (0, IS_OPAQUE),
+    };
+    match Rule::saved_from_rsp(known.rule) {
+        Some([saves_bp, saves_bx])
+            if (!saves_bp || caller.bp.is_some()) && (!saves_bx || caller.bx.is_some()) =>
+        {
+            let saved = u64::from(saves_bp) | u64::from(saves_bx) << 1;
+            (known.rule[1], saved << SAVED | (saved ^ BOTH) << KEPT)
+        }
+        _ => other_ways(Rule::decode(known.rule), registers, caller).unwrap_or((0, IS_OPAQUE)),
+    }
+}
+
+/// As [`ways`]; `None` when other words of the stack were read too.
+#[inline(never)]
+fn other_ways(rule: Rule, registers: &Registers, caller: &Registers) -> Option<(u64, u64)> {
+    let base = match rule.cfa {
+        Cfa::Offset(Base::Rsp, _) => 0,
+        Cfa::Offset(Base::Rbp, _) => 1,
+        Cfa::Offset(Base::Rbx, _) => 2,
+        _ => return None,
+    };
+    let mut ways = base << USED;
+    let mut way = |saved: Saved, value: Option<u64>, bit: u64| match saved {
+        Saved::Kept => {
+            ways |= bit << KEPT;
+            Some(0)
+        }
+        Saved::Lost => Some(0),
+        Saved::At(at) => {
+            ways |= bit << SAVED;
+            value.map(|_| at)
+        }
+        Saved::AtRbp(at) => {
+            ways |= bit << SAVED | 1 << USED;
+            let addr = registers.bp?.checked_add_signed(i64::from(at))?;
+            value.and_then(|_| i32::try_from(addr.wrapping_sub(caller.sp) as i64).ok())
+        }
+    };
+    let (bp, bx) = (way(rule.rbp, caller.bp, 1)?, way(rule.rbx, caller.bx, 2)?);
+    Some((u64::from(bp as u32) | u64::from(bx as u32) << 32, ways))
+}

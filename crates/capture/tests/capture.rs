@@ -231,10 +231,24 @@ fn fault_39_captures_of_every_version_open() {
         }
         has(&|record| matches!(record, Record::Allocation(one) if (9000..9100).contains(&one.size)))
     };
-    let exact = check("exact", include_bytes!("golden/version-1-exact.slackwater"));
-    assert_eq!(exact, 40);
-    let sampled = check("sampled", include_bytes!("golden/version-1-sampled.slackwater"));
-    assert!((1..40).contains(&sampled), "{sampled}");
+    for (name, exact, sampled) in [
+        (
+            "version 1",
+            &include_bytes!("golden/version-1-exact.slackwater")[..],
+            &include_bytes!("golden/version-1-sampled.slackwater")[..],
+        ),
+        (
+            "version 2",
+            include_bytes!("golden/version-2-exact.slackwater"),
+            include_bytes!("golden/version-2-sampled.slackwater"),
+        ),
+    ] {
+        assert_eq!(check(name, exact), 40, "{name}");
+        let n_sampled = check(name, sampled);
+        assert!((1..40).contains(&n_sampled), "{name}: {n_sampled}");
+    }
+    // Of what became sums, no allocations are left.
+    assert_eq!(check("sums", include_bytes!("golden/version-2-sums.slackwater")), 0);
 }
 
 #[test]

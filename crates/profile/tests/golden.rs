@@ -1,0 +1,84 @@
+//! Captures of every version of the format, kept for ever: they come to what their programs did.
+//! `scripts/golden-captures` of the release that had the version wrote them, and has the programs.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use slackwater_capture::Capture;
+use slackwater_profile::{Estimate, Profile, StackId, Usage, Window};
+
+fn golden(name: &str) -> Profile {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../capture/tests/golden");
+    let capture = Capture::open(&folder.join(format!("version-{name}.slackwater"))).unwrap();
+    let read = Profile::of(capture, Window::default()).unwrap();
+    assert_eq!(read.gaps, [], "{name}");
+    read.value
+}
+
+/// Bytes and calls of all stacks for which that is so.
+fn sum(
+    profile: &Profile,
+    measure: fn(&Usage) -> Estimate,
+    is_meant: impl Fn(StackId) -> bool,
+) -> (f64, f64) {
+    let mut sum = Estimate::default();
+    let stacks = profile.by_stack().into_iter().filter(|(stack, _)| is_meant(*stack));
+    stacks.for_each(|(_, usage)| sum.add(&measure(&usage)));
+    (sum.bytes, sum.count)
+}
+
+fn by_function(profile: &Profile, function: &str, measure: fn(&Usage) -> Estimate) -> (f64, f64) {
+    sum(profile, measure, |stack| profile.stacks.frames(stack).any(|frame| frame.function == function))
+}
+
+fn allocated(usage: &Usage) -> Estimate {
+    usage.allocated
+}
+
+fn live(usage: &Usage) -> Estimate {
+    usage.live
+}
+
+/// What was kept: so many lists of so many blocks, each with its header of 33 bytes.
+fn kept(lists: &[f64]) -> (f64, f64) {
+    (lists.iter().map(|n| n * (5033.0 + n)).sum(), lists.iter().sum())
+}
+
+#[test]
+fn fault_39_captures_of_version_1_come_to_the_same_as_ever() {
+    let profile = golden("1-exact");
+    assert_eq!(by_function(&profile, "keep", live), kept(&[40.0, 20.0]));
+    assert_eq!(by_function(&profile, "drop", allocated), (40.0 * 9033.0, 40.0));
+    assert_eq!(by_function(&profile, "drop", live), (0.0, 0.0));
+    assert_eq!(profile.endpoints.all(), []);
+    let sampled = golden("1-sampled");
+    let (bytes, _) = by_function(&sampled, "drop", allocated);
+    assert!((100_000.0..1_000_000.0).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn fault_39_captures_of_version_2_come_to_the_same_as_ever() {
+    let of_endpoints = |profile: &Profile, function: &str| {
+        let is_it = |stack| {
+            let served = profile.endpoints.get(stack);
+            let place = served.filter(|one| one.framework == "flask").and_then(|one| one.place.as_ref());
+            place.is_some_and(|place| place.0 == function)
+        };
+        sum(profile, live, is_it)
+    };
+    for name in ["2-exact", "2-sums"] {
+        let profile = golden(name);
+        assert_eq!(profile.summed_until_ns.is_some(), name == "2-sums");
+        assert_eq!(profile.processes.len(), 2, "{name}");
+        assert_eq!(by_function(&profile, "keep", live), kept(&[40.0, 20.0, 10.0]), "{name}");
+        assert_eq!(by_function(&profile, "drop", allocated), (40.0 * 9033.0, 40.0), "{name}");
+        assert_eq!(by_function(&profile, "drop", live), (0.0, 0.0), "{name}");
+        assert_eq!(of_endpoints(&profile, "view"), kept(&[40.0]), "{name}");
+        assert_eq!(of_endpoints(&profile, "<lambda>"), kept(&[20.0, 10.0]), "{name}");
+    }
+    let (exact, sums) = (golden("2-exact"), golden("2-sums"));
+    assert_eq!((exact.peak, exact.total()), (sums.peak, sums.total()));
+    let sampled = golden("2-sampled");
+    let (bytes, _) = by_function(&sampled, "drop", allocated);
+    assert!((100_000.0..1_000_000.0).contains(&bytes), "{bytes}");
+}

@@ -13,7 +13,7 @@ use slackwater_capture::{Anchor, Capture, Generation, ReadError, Record};
 
 use crate::endpoint::Endpoints;
 use crate::fold::Fold;
-use crate::process::settle;
+use crate::process::{inherit, settle};
 use crate::profile::{Mark, OverTime, Profile};
 use crate::room::Kept;
 use crate::service::{Peak, Service};
@@ -161,6 +161,7 @@ impl Following {
             let process = settle(generation, fold, self.service.epoch, &mut profile.stacks, &mut gaps);
             profile.processes.push(process);
         }
+        inherit(&mut profile.processes);
         profile.endpoints = Endpoints::of(&profile.stacks);
         Partial { value: profile, gaps }
     }

@@ -61,6 +61,9 @@ pub struct ProcessProfile {
     pub span_ns: (u64, u64),
     /// What it held before.
     pub before: Vec<Before>,
+    /// The process whose `before` it began with, as far as that still held it: it was forked from there, or from
+    /// one that was, while the recording went on.
+    pub before_of: Option<Generation>,
     /// Its threads, as parts number them.
     pub threads: Vec<Thread>,
     /// By stack and thread.
@@ -88,6 +91,22 @@ impl ProcessProfile {
     #[must_use]
     pub const fn is_silent(&self) -> bool {
         self.n_events == 0 && self.n_lost == 0
+    }
+}
+
+/// Finds whose `before` each process began with. One that is attached to is a child of nobody in the capture, and
+/// only what it forks, without becoming another program, is recorded as its child.
+pub(crate) fn inherit(processes: &mut [ProcessProfile]) {
+    let mut holders: HashMap<Generation, Generation> = HashMap::new();
+    // Parents come before their children.
+    for process in processes {
+        if process.before.is_empty() {
+            process.before_of = process.parent.and_then(|parent| holders.get(&parent).copied());
+        }
+        let own = (!process.before.is_empty()).then_some(process.generation);
+        if let Some(holder) = own.or(process.before_of) {
+            holders.insert(process.generation, holder);
+        }
     }
 }
 
@@ -141,6 +160,7 @@ pub(crate) fn settle(
         live_peak_bytes: fold.live_peak,
         span_ns: (fold.first_ns, fold.last_ns),
         before: fold.before.clone(),
+        before_of: None,
         threads: fold.threads.all(),
         parts,
         timeline: fold.timeline.take().map(Building::done),

@@ -86,6 +86,18 @@ fn every_worker_of_gunicorn_is_recorded_and_new_ones_too() {
     let pids = recorded["processes"].as_array().unwrap().iter().map(|one| one["pid"].as_i64().unwrap());
     let pids: BTreeSet<i64> = pids.collect();
     assert!(pids.contains(&master) && first.is_subset(&pids) && pids.len() >= 5, "{recorded:#}");
+    // What the master held before is in those that it forked later too. The first ones may have ended unseen.
+    let processes = recorded["processes"].as_array().unwrap();
+    let of_master = processes.iter().find(|one| one["pid"] == master).unwrap();
+    assert!(!of_master["before"].as_array().unwrap().is_empty(), "{recorded:#}");
+    for one in processes {
+        let holder = &one["before_generation"];
+        assert_eq!(holder, &one["parent_generation"], "{recorded:#}");
+        assert!(holder.is_null() || *holder == of_master["generation"], "{recorded:#}");
+    }
+    assert!(processes.iter().any(|one| !one["before_generation"].is_null()), "{recorded:#}");
+    let table = run(folder.path(), "table --leaks it").out;
+    assert!(table.contains("what it forked later began with"), "{table}");
 }
 
 #[test]

@@ -142,6 +142,7 @@ fn process(process: &ProcessProfile) -> Value {
         "n_events": process.n_events,
         "n_lost": process.n_lost,
         "before": process.before.iter().map(before).collect::<Vec<_>>(),
+        "before_generation": process.before_of.map(|holder| holder.0),
         "resident_peak_bytes": process.resident_peak_bytes,
         "live_peak_bytes": process.live_peak_bytes.round() as u64,
         "allocated": estimate(&total.allocated),

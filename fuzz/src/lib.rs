@@ -7,11 +7,13 @@
 mod base;
 mod books;
 mod damage;
+mod history;
 mod planted;
 mod recording;
 
 pub use base::{Base, Region};
 pub use books::check_books;
 pub use damage::damaged;
+pub use history::{History, history};
 pub use planted::{Planted, planted};
 pub use recording::{decode, encode, recorded_jemalloc, recordings};

@@ -41,10 +41,10 @@
 //! definitions, as they were; a frame of sums of the recording, which says when most was live; of each
 //! process frames of sums, all of the moment up to which they reach; and the records of later moments, as
 //! they were. Frames of sums hold records too: `summed`, a `sum` for each stack and thread, and every block
-//! that was live at that moment as an allocation of that moment, which is not part of the sums. Processes
-//! that ended long before are one for each program, with pid 0. Whoever appends a frame and finds
-//! afterwards that the name leads to another file appends it there as well: a mark of the same moment and
-//! name as another is the same mark.
+//! that was live at that moment as an allocation of that moment: it is not part of the sums, but of the events
+//! that `summed` counts. What is left of a range may be several. Processes that ended long before are one
+//! for each program, with pid 0. Whoever appends a frame and finds afterwards that the name leads to another
+//! file appends it there as well: a mark of the same moment and name as another is the same mark.
 //!
 //! **Index.** Headers alone tell which frames hold a span of time or a generation; they are found without
 //! unpacking anything.

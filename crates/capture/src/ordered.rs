@@ -97,8 +97,8 @@ impl<R: Read + Seek> Capture<R> {
                 }
             }
             // Where a made up file would have too many open, this one is played to its end.
-            let until = turns.first().map_or(u64::MAX, |next| next.0);
-            let until = if n_open > OPEN_FRAMES_MAX { u64::MAX } else { until };
+            let next = turns.first().filter(|_| n_open <= OPEN_FRAMES_MAX);
+            let until = next.copied().unwrap_or((u64::MAX, Generation(u32::MAX)));
             let stopped = match (&mut queue.open, queue.frames.front()) {
                 (Some(open), Some(frame)) => {
                     open.play(generation, until, &mut each).unwrap_or_else(|error| {
@@ -124,11 +124,12 @@ impl<R: Read + Seek> Capture<R> {
 }
 
 impl Open {
-    /// Plays up to the first time after `until`, and says which; to the end, and says nothing.
+    /// Plays up to the first time at which it is somebody else's turn, and says which; to the end, and says
+    /// nothing.
     fn play(
         &mut self,
         generation: Generation,
-        until: u64,
+        until: (u64, Generation),
         each: &mut impl FnMut(Generation, &Record<'_>),
     ) -> Result<Option<u64>, crate::error::DecodeError> {
         if let Some(ns) = self.pending.take() {
@@ -137,7 +138,7 @@ impl Open {
         let mut decoder = Decoder { state: mem::take(&mut self.state), bytes: &self.payload[self.played..] };
         while let Some(record) = decoder.next() {
             match record? {
-                Record::At(ns) if ns > until => {
+                Record::At(ns) if (ns, generation) > until => {
                     self.played = self.payload.len() - decoder.bytes.len();
                     self.state = decoder.state;
                     self.pending = Some(ns);
@@ -193,6 +194,30 @@ mod tests {
         merged.sort();
         in_file.sort();
         assert_eq!(merged, in_file);
+    }
+
+    #[test]
+    fn of_one_moment_the_older_process_comes_first_whatever_came_before() {
+        let mut writer = Writer::begin(Vec::new(), 0, 0).unwrap();
+        let mut encoder = Encoder::default();
+        for (generation, times) in [(3, [10, 20, 30]), (1, [10, 25, 30]), (2, [15, 20, 30])] {
+            for ns in times {
+                encoder.put(&Record::At(ns));
+                encoder.put(&Record::Resident(ns));
+            }
+            writer.records(Generation(generation), times[0], times[2], &mut encoder).unwrap();
+        }
+        let bytes = writer.end(100).unwrap();
+        let mut capture = Capture::from_reader(Path::new("it"), Cursor::new(bytes)).unwrap().value;
+        let mut order = Vec::new();
+        let gaps = capture.play_in_time(|generation, record| {
+            if let Record::Resident(ns) = record {
+                order.push((*ns, generation.0));
+            }
+        });
+        assert_eq!(gaps.unwrap(), []);
+        let expected = [(10, 1), (10, 3), (15, 2), (20, 2), (20, 3), (25, 1), (30, 1), (30, 2), (30, 3)];
+        assert_eq!(order, expected);
     }
 
     #[test]

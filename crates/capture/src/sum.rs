@@ -47,7 +47,7 @@ pub struct Sum {
 pub struct Summed {
     /// Processes that this is of: those that ended long ago become one.
     pub n_processes: u64,
-    /// Events, but for blocks that follow as allocations.
+    /// Events, those of the blocks that follow as allocations included.
     pub n_events: u64,
     /// Events that could not be handed over.
     pub n_lost: u64,

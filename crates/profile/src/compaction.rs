@@ -244,7 +244,7 @@ fn write_sums<W: Write>(fold: &Fold, epoch: u64, out: &mut Frames<'_, W>) -> io:
     blocks.sort_unstable_by_key(|&(is_mapping, addr, _)| (is_mapping, addr));
     out.put(&Record::Summed(Summed {
         n_processes: fold.n_processes,
-        n_events: fold.n_events.saturating_sub(blocks.len() as u64),
+        n_events: fold.n_events,
         n_lost: fold.n_lost,
         first_ns: fold.first_ns,
         last_ns: fold.last_ns,

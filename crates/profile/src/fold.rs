@@ -11,12 +11,9 @@ use crate::part::Tally;
 use crate::process::Before;
 use crate::room::{Kept, Room};
 use crate::service::Service;
-use crate::stacks::{Code, Frame, StackId, Stacks};
+use crate::stacks::{Code, DEEPEST, Frame, StackId, Stacks};
 use crate::threads::Threads;
 use crate::timeline::{Building, Slices};
-
-/// Deepest stack that is followed: agents record fewer frames.
-const DEEPEST: usize = 10_000;
 
 /// A function without a name is called by its place in its file.
 fn native_frame(code: &NativeCode<'_>) -> Frame {
@@ -56,6 +53,8 @@ pub(crate) struct Fold {
     pub(crate) parts: Vec<((u32, u16), Tally)>,
     part_idx: HashMap<(u32, u16), u32>,
     now_ns: u64,
+    /// The moment that its sums are of: the blocks that were live then are told again, and were counted.
+    summed_ns: Option<u64>,
     n_cells: usize,
     pub(crate) live: f64,
     pub(crate) blocks: Live,
@@ -158,7 +157,8 @@ impl Fold {
         }
         service.before(self.now_ns);
         let counts = service.window.counts(self.now_ns);
-        self.n_events = self.n_events.saturating_add(u64::from(counts));
+        let is_new = self.summed_ns != Some(self.now_ns);
+        self.n_events = self.n_events.saturating_add(u64::from(counts && is_new));
         match record {
             Record::Allocation(allocation) => self.allocation(allocation, service),
             Record::Free { addr, .. } => {
@@ -230,6 +230,7 @@ impl Fold {
 
     /// What it did before only sums are known of.
     fn summed(&mut self, summed: &Summed, service: &Service) {
+        self.summed_ns = Some(self.now_ns);
         self.n_processes = summed.n_processes.max(1);
         self.n_lost = self.n_lost.saturating_add(summed.n_lost);
         if service.window.counts(self.now_ns) {
@@ -339,7 +340,7 @@ impl Fold {
         self.timeline = Some(timeline);
     }
 
-    /// The stack of this process as one of all processes.
+    /// The stack of this process as one of all processes. One that is said to call itself ends there.
     pub(crate) fn merge(&self, id: u32, into: &mut Stacks, known: &mut HashMap<u32, StackId>) -> StackId {
         let mut chain = Vec::new();
         let mut at = id;
@@ -349,6 +350,7 @@ impl Fold {
                 bottom = merged;
                 break;
             }
+            known.insert(at, StackId::default());
             let Some(&(parent, location)) = self.stacks.get(&at) else {
                 chain.push((at, 0));
                 break;

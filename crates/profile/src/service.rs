@@ -48,7 +48,7 @@ impl Service {
 
     /// What was live at most before only sums are known of.
     pub(crate) fn summed(&mut self, peak: Peak) {
-        self.has_begun = true;
+        self.has_begun = peak.at_ns > 0;
         self.peak = peak;
         self.epoch += 1;
     }

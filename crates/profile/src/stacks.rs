@@ -11,6 +11,9 @@ pub enum Code {
     Native,
 }
 
+/// Deepest stack that is followed: agents record fewer frames. What lies on top of it counts as it.
+pub(crate) const DEEPEST: usize = 10_000;
+
 /// A line of code in a stack.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Frame {
@@ -36,6 +39,8 @@ pub struct Stacks {
     /// Parent and frame of each stack but the empty one.
     nodes: Vec<(StackId, u32)>,
     node_ids: HashMap<(StackId, u32), StackId>,
+    /// How deep each is, the empty one aside.
+    depths: Vec<u16>,
 }
 
 impl Stacks {
@@ -50,9 +55,15 @@ impl Stacks {
                 id
             }
         };
-        let nodes = &mut self.nodes;
+        let below = (parent.0 as usize).checked_sub(1).and_then(|place| self.depths.get(place).copied());
+        let depth = below.unwrap_or(0) + 1;
+        if usize::from(depth) > DEEPEST {
+            return parent;
+        }
+        let (nodes, depths) = (&mut self.nodes, &mut self.depths);
         *self.node_ids.entry((parent, frame)).or_insert_with(|| {
             nodes.push((parent, frame));
+            depths.push(depth);
             StackId(nodes.len() as u32)
         })
     }

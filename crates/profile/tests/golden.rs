@@ -16,11 +16,7 @@ fn golden(name: &str) -> Profile {
 }
 
 /// Bytes and calls of all stacks for which that is so.
-fn sum(
-    profile: &Profile,
-    measure: fn(&Usage) -> Estimate,
-    is_meant: impl Fn(StackId) -> bool,
-) -> (f64, f64) {
+fn sum(profile: &Profile, measure: fn(&Usage) -> Estimate, is_meant: impl Fn(StackId) -> bool) -> (f64, f64) {
     let mut sum = Estimate::default();
     let stacks = profile.by_stack().into_iter().filter(|(stack, _)| is_meant(*stack));
     stacks.for_each(|(_, usage)| sum.add(&measure(&usage)));

@@ -70,5 +70,49 @@ fn fault_30_stacks_that_call_each_other_for_ever_end() {
     let profile = read(&writer.end(3).unwrap()).value;
     assert_eq!(profile.total().live.bytes, 48.0);
     let deepest = profile.by_stack().into_keys().map(|stack| profile.stacks.frames(stack).count()).max();
-    assert!(deepest.is_some_and(|deepest| deepest < 20_010), "{deepest:?}");
+    assert_eq!(deepest, Some(2));
+}
+
+#[test]
+fn fault_30_a_small_file_with_millions_of_stacks_costs_bounded_memory() {
+    let stacks = packed(24, 400_000, |number| {
+        let id = number as u32 + 1;
+        Record::Stack { id, parent: id - 1, location: 1 }
+    });
+    assert!(stacks.len() < 30_000_000, "{} bytes", stacks.len());
+    let profile = read(&stacks);
+    assert!(profile.gaps.iter().any(|gap| gap.subject.contains("stacks")), "{:?}", profile.gaps);
+    let parts = packed(6, 600_000, |number| allocation(0x1000, number as u32));
+    let profile = read(&parts);
+    assert!(profile.gaps.iter().any(|gap| gap.subject.contains("stacks")), "{:?}", profile.gaps);
+    assert_eq!(profile.value.total().allocated.count, 3_600_000.0, "each is counted");
+    assert!(peak_kb() < MEMORY_KB, "{} kB", peak_kb());
+}
+
+/// Each block from the next of stacks that are called one by the other, and each of those by itself.
+#[test]
+fn fault_30_no_stack_is_deeper_than_agents_write_them() {
+    let n_stacks = 50_000;
+    let deeper = packed(1, 2 * n_stacks, |number| match (number < n_stacks, number as u32 + 1) {
+        (true, id) => Record::Stack { id, parent: id - 1, location: 1 },
+        (false, id) => allocation(u64::from(id), id - n_stacks as u32),
+    });
+    let profile = read(&deeper).value;
+    let deepest = profile.by_stack().into_keys().map(|stack| profile.stacks.frames(stack).count()).max();
+    assert_eq!((deepest, profile.stacks.len()), (Some(10_000), 10_000));
+    assert_eq!(profile.total().live.count, n_stacks as f64);
+    let circular = packed(1, 3 * n_stacks, |number| match number / n_stacks {
+        0 => {
+            let id = number as u32 + 1;
+            Record::Location { id, line: id, function: "f".into(), file: "it.py".into() }
+        }
+        1 => {
+            let id = (number - n_stacks) as u32 + 1;
+            Record::Stack { id, parent: id, location: id }
+        }
+        _ => allocation(number, (number - 2 * n_stacks) as u32 + 1),
+    });
+    let profile = read(&circular).value;
+    assert_eq!(profile.stacks.len(), n_stacks as usize);
+    assert!(peak_kb() < MEMORY_KB, "{} kB", peak_kb());
 }

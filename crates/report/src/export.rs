@@ -2,17 +2,21 @@
 //!
 //! Invariant: what is exported adds up to what the table of the same capture says. Estimates go out as
 //! whole numbers; that they are estimates is said in the document where its format has room for words.
+//! What would be larger than a viewer opens is refused.
 
 mod collapsed;
 mod pprof;
+mod room;
 mod speedscope;
 
 pub use collapsed::collapsed;
 pub use pprof::{Function, Label, Line, Location, PprofProfile, Sample, ValueType, pprof};
+pub use room::ExportError;
 pub use speedscope::speedscope;
 
 use slackwater_profile::{Frame, ProcessProfile, Thread};
 
+use self::room::Room;
 use crate::allocations::{NO_PYTHON, who};
 use crate::visible;
 

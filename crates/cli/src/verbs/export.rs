@@ -30,17 +30,14 @@ pub(crate) fn run(args: &ExportArgs, printer: &Printer) -> Result<Exit, Failure>
     let profile = capture::profile(&args.read)?;
     let measure = args.measure.or(Measure::Peak);
     let name = args.read.capture.file_name().unwrap_or_default().to_string_lossy();
-    let (bytes, ending) = match args.format {
+    let (document, ending) = match args.format {
         Format::Speedscope => {
-            (export::speedscope(&name, &profile.value, measure).into_bytes(), "speedscope.json")
+            (export::speedscope(&name, &profile.value, measure).map(String::into_bytes), "speedscope.json")
         }
-        Format::Collapsed => (export::collapsed(&profile.value, measure).into_bytes(), "txt"),
-        Format::Pprof => {
-            let gzipped = export::pprof(&profile.value, &profile.gaps)
-                .map_err(|error| Failure::new(Exit::Bug, "cannot pack the profile").caused_by(&error))?;
-            (gzipped, "pb.gz")
-        }
+        Format::Collapsed => (export::collapsed(&profile.value, measure).map(String::into_bytes), "txt"),
+        Format::Pprof => (export::pprof(&profile.value, &profile.gaps), "pb.gz"),
     };
+    let bytes = document.map_err(|error| Failure::of(Exit::Usage, &error, Some(error.hint())))?;
     if args.output.as_deref() == Some(Path::new("-")) {
         printer.bytes(&bytes)?;
         return Ok(Exit::Done);

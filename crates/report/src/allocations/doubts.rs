@@ -1,8 +1,9 @@
 //! What the reader of a recording must know to read its numbers rightly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slackwater_base::{Bytes, Gap};
+use slackwater_capture::Generation;
 use slackwater_profile::Profile;
 
 use super::words::summed;
@@ -32,20 +33,22 @@ pub(crate) fn doubts(profile: &Profile, gaps: &[Gap]) -> Vec<String> {
 
 /// What each process held when its recording began, of which no stack is known.
 pub(crate) fn before(profile: &Profile) -> Vec<String> {
-    let held = profile.processes.iter().filter(|process| process.live_before_bytes() > 0);
+    let present: BTreeSet<Generation> = profile.processes.iter().map(|process| process.generation).collect();
     let heirs = || profile.processes.iter().filter_map(|process| Some((process, process.before_of?)));
-    let is_there = |holder| profile.processes.iter().any(|process| process.generation == holder);
-    let held = held.map(|process| {
+    let holders: BTreeSet<Generation> = heirs().map(|(_, holder)| holder).collect();
+    let held = profile.processes.iter().filter(|process| process.live_before_bytes() > 0).map(|process| {
         let bytes = Bytes(process.live_before_bytes());
-        let later = match heirs().any(|(_, holder)| holder == process.generation) {
+        let later = match holders.contains(&process.generation) {
             true => "; what it forked later began with what it still held of that",
             false => "",
         };
         let pid = process.pid;
-        format!("(before the recording) {bytes} live in process {pid} then, of which no stack is known{later}")
+        format!(
+            "(before the recording) {bytes} live in process {pid} then, of which no stack is known{later}"
+        )
     });
     // One that is looked at alone.
-    let alone = heirs().filter(|&(_, holder)| !is_there(holder)).map(|(process, _)| {
+    let alone = heirs().filter(|(_, holder)| !present.contains(holder)).map(|(process, _)| {
         format!(
             "(before the recording) process {} was forked later, and began with what its parent still held from \
              then, of which no stack is known",

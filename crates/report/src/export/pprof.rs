@@ -13,7 +13,7 @@ use prost::Message;
 use slackwater_base::Gap;
 use slackwater_profile::{Code, Frame, Part, ProcessProfile, Profile};
 
-use super::{NO_PYTHON, process_name, thread_name};
+use super::{ExportError, NO_PYTHON, Room, process_name, thread_name};
 use crate::allocations::{doubts, endpoint, extent};
 use crate::visible;
 
@@ -136,11 +136,11 @@ pub struct Function {
 /// The document, gzipped.
 ///
 /// # Errors
-/// None that writing to memory has.
-pub fn pprof(profile: &Profile, gaps: &[Gap]) -> std::io::Result<Vec<u8>> {
+/// When there is too much to tell.
+pub fn pprof(profile: &Profile, gaps: &[Gap]) -> Result<Vec<u8>, ExportError> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    gzip.write_all(&document(profile, gaps).encode_to_vec())?;
-    gzip.finish()
+    gzip.write_all(&document(profile, gaps)?.encode_to_vec())?;
+    Ok(gzip.finish()?)
 }
 
 /// Texts, each once.
@@ -162,7 +162,8 @@ impl Texts {
     }
 }
 
-fn document(profile: &Profile, gaps: &[Gap]) -> PprofProfile {
+fn document(profile: &Profile, gaps: &[Gap]) -> Result<PprofProfile, ExportError> {
+    let mut room = Room::default();
     let mut texts = Texts::default();
     texts.id("");
     let sample_type = [
@@ -204,16 +205,25 @@ fn document(profile: &Profile, gaps: &[Gap]) -> PprofProfile {
     }
     for process in &profile.processes {
         let shown = process.parts.iter().filter(|part| part.usage.allocated.bytes >= 0.5);
-        document.sample.extend(shown.map(|part| sample(profile, process, part, &mut texts)));
+        for part in shown {
+            document.sample.push(sample(profile, process, part, &mut texts, &mut room)?);
+        }
     }
     document.string_table = texts.all;
-    document
+    Ok(document)
 }
 
-fn sample(profile: &Profile, process: &ProcessProfile, part: &Part, texts: &mut Texts) -> Sample {
+fn sample(
+    profile: &Profile,
+    process: &ProcessProfile,
+    part: &Part,
+    texts: &mut Texts,
+    room: &mut Room,
+) -> Result<Sample, ExportError> {
     let mut location_id = Vec::new();
     let mut at = part.stack;
     while let Some((parent, frame)) = profile.stacks.node(at) {
+        room.take(size_of::<u64>())?;
         location_id.push(frame as u64 + 1);
         at = parent;
     }
@@ -233,5 +243,5 @@ fn sample(profile: &Profile, process: &ProcessProfile, part: &Part, texts: &mut 
     if let Some(served) = profile.endpoints.get(part.stack) {
         label.push(Label { key: texts.id("endpoint"), str: texts.id(&endpoint(served)), num: 0 });
     }
-    Sample { location_id, value: values.map(|value| value.round() as i64).to_vec(), label }
+    Ok(Sample { location_id, value: values.map(|value| value.round() as i64).to_vec(), label })
 }

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use slackwater_profile::{ProcessProfile, Profile};
 
-use super::{NO_PYTHON, process_name};
+use super::{ExportError, NO_PYTHON, Room, process_name};
 use crate::allocations::Measure;
 use crate::visible;
 
@@ -45,9 +45,15 @@ struct Sampled {
     weights: Vec<u64>,
 }
 
+/// Bytes of one place of a stack, here and in the document: no more digits than that.
+const PLACE_BYTES: usize = size_of::<usize>();
+
 /// The document.
-#[must_use]
-pub fn speedscope(name: &str, profile: &Profile, measure: Measure) -> String {
+///
+/// # Errors
+/// When there is too much to tell.
+pub fn speedscope(name: &str, profile: &Profile, measure: Measure) -> Result<String, ExportError> {
+    let mut room = Room::default();
     let mut frames: Vec<SharedFrame> = profile
         .stacks
         .distinct_frames()
@@ -59,18 +65,27 @@ pub fn speedscope(name: &str, profile: &Profile, measure: Measure) -> String {
         })
         .collect();
     frames.push(SharedFrame { name: NO_PYTHON.to_owned(), file: None, line: None });
+    let mut profiles = Vec::new();
+    for process in &profile.processes {
+        profiles.extend(sampled(profile, process, measure, &mut room)?);
+    }
     let file = File {
         schema: "https://www.speedscope.app/file-format-schema.json",
         name: format!("{}: bytes {}", visible(name), measure.title()),
         exporter: concat!("slackwater ", env!("CARGO_PKG_VERSION")).to_owned(),
         shared: Shared { frames },
-        profiles: profile.processes.iter().filter_map(|process| sampled(profile, process, measure)).collect(),
+        profiles,
     };
     // Writing into a string fails only where a value cannot be written, and these all can.
-    serde_json::to_string(&file).unwrap_or_default()
+    Ok(serde_json::to_string(&file).unwrap_or_default())
 }
 
-fn sampled(profile: &Profile, process: &ProcessProfile, measure: Measure) -> Option<Sampled> {
+fn sampled(
+    profile: &Profile,
+    process: &ProcessProfile,
+    measure: Measure,
+    room: &mut Room,
+) -> Result<Option<Sampled>, ExportError> {
     let no_python = profile.stacks.distinct_frames().len();
     let (mut samples, mut weights) = (Vec::new(), Vec::new());
     for part in &process.parts {
@@ -81,6 +96,7 @@ fn sampled(profile: &Profile, process: &ProcessProfile, measure: Measure) -> Opt
         let mut places = Vec::new();
         let mut at = part.stack;
         while let Some((parent, frame)) = profile.stacks.node(at) {
+            room.take(PLACE_BYTES)?;
             places.push(frame);
             at = parent;
         }
@@ -88,7 +104,7 @@ fn sampled(profile: &Profile, process: &ProcessProfile, measure: Measure) -> Opt
         samples.push(if places.is_empty() { vec![no_python] } else { places });
         weights.push(bytes);
     }
-    (!weights.is_empty()).then(|| Sampled {
+    Ok((!weights.is_empty()).then(|| Sampled {
         r#type: "sampled",
         name: process_name(process),
         unit: "bytes",
@@ -96,5 +112,5 @@ fn sampled(profile: &Profile, process: &ProcessProfile, measure: Measure) -> Opt
         end_value: weights.iter().sum(),
         samples,
         weights,
-    })
+    }))
 }

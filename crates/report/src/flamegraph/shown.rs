@@ -1,6 +1,7 @@
 //! The stacks that the page has, each with its lines of code and what it served.
 //!
-//! Invariant: callers come before callees. What is too small for the page goes into one stack that says so.
+//! Invariant: callers come before callees. What the page has no room for, the smallest first, goes into one
+//! stack that says so.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,8 +13,10 @@ use crate::visible;
 
 /// Most stacks of threads of processes that a page has.
 const PARTS_MAX: usize = 150_000;
-/// What the smallest stacks are together.
-const SMALLER: &str = "(stacks too small for this page)";
+/// Most lines of stacks, each of them beside the same line called from elsewhere.
+const NODES_MAX: usize = 2_000_000;
+/// What is not shown by itself.
+const SMALLER: &str = "(stacks for which this page has no room)";
 
 /// Each line of code once.
 #[derive(Serialize, Default)]
@@ -86,8 +89,9 @@ impl<'a> Shown<'a> {
             .parts
             .iter()
             .map(|part| {
-                let stack =
-                    if weight(&part.usage) < self.least { self.smaller() } else { self.stack(part.stack) };
+                let has_room =
+                    weight(&part.usage) >= self.least && self.tables.stacks.frame.len() < NODES_MAX;
+                let stack = if has_room { self.stack(part.stack) } else { self.smaller() };
                 merged.entry((stack, part.thread)).or_default().add(&part.usage);
                 (stack, part.thread)
             })

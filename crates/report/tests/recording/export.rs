@@ -28,7 +28,7 @@ const MEASURES: [Measure; 3] = [Measure::Peak, Measure::Live, Measure::Allocated
 fn speedscope_documents_are_as_its_schema_says_and_add_up() {
     let recording = service();
     for measure in MEASURES {
-        let document = speedscope("it", &recording.value, measure);
+        let document = speedscope("it", &recording.value, measure).unwrap();
         let document: serde_json::Value = serde_json::from_str(&document).unwrap();
         validate(include_str!("speedscope.schema.json"), &document);
         let profiles = document["profiles"].as_array().unwrap();
@@ -76,11 +76,12 @@ fn collapsed_stacks_are_lines_that_add_up() {
     let stack = it.call(0, "a;b\n", "/srv/a b.py", 3);
     it.take(stack, 500);
     it.take(0, 250);
-    let text = collapsed(&it.read().value, Measure::Live);
+    let text = collapsed(&it.read().value, Measure::Live).unwrap();
     assert_eq!(text, "odd,name 101;(no Python running) 250\nodd,name 101;a,b\\u{a} (/srv/a b.py:3) 500\n");
     let recording = service();
     for measure in MEASURES {
         let sum: f64 = collapsed(&recording.value, measure)
+            .unwrap()
             .lines()
             .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
             .sum();

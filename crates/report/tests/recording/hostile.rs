@@ -10,7 +10,7 @@ use slackwater_profile::Profile;
 use slackwater_report::allocations::{
     Grouping, Measure, Question, Unit, by_stack, by_stack_json, statistics, statistics_json,
 };
-use slackwater_report::export::{collapsed, speedscope};
+use slackwater_report::export::{ExportError, collapsed, pprof, speedscope};
 use slackwater_report::live::{Standing, View, screen};
 use slackwater_report::{Style, flamegraph, json};
 
@@ -117,8 +117,8 @@ fn fault_33_names_cannot_act_on_terminals() {
     }
     texts.push(statistics(&profile, &gaps, Style::Plain));
     texts.push(json::line(&statistics_json(&profile, &gaps)));
-    texts.push(collapsed(&profile, Measure::Live));
-    texts.push(speedscope(&evil, &profile, Measure::Live));
+    texts.push(collapsed(&profile, Measure::Live).unwrap());
+    texts.push(speedscope(&evil, &profile, Measure::Live).unwrap());
     for text in &texts {
         assert!(text.contains("onerror"), "no name in {text}");
         let acting = text.chars().find(|&c| {
@@ -129,4 +129,54 @@ fn fault_33_names_cannot_act_on_terminals() {
     // Programs get the name as it is.
     let document: serde_json::Value = serde_json::from_str(&texts[1]).unwrap();
     assert_eq!(document["stacks"][0]["frames"][0]["function"], evil.as_str());
+}
+
+/// Lines, each called by the one before, and a block from each stack for which that is so.
+fn chains(n_chains: u32, deep: u32, name: &str, has_block: impl Fn(u32) -> bool) -> Partial<Profile> {
+    let mut it = Recording::new();
+    it.process("bomb", 0);
+    for line in 1..=deep.max(n_chains) {
+        it.put(&Record::Location { id: line, line, function: name.into(), file: "it.py".into() });
+    }
+    for chain in 0..n_chains {
+        for depth in 1..=deep {
+            let id = chain * deep + depth;
+            let (parent, location) = if depth == 1 { (0, chain + 1) } else { (id - 1, depth) };
+            it.put(&Record::Stack { id, parent, location });
+            if has_block(depth) {
+                it.take(id, 100);
+            }
+        }
+    }
+    it.read()
+}
+
+#[test]
+fn fault_30_documents_larger_than_viewers_open_are_refused() {
+    // A capture of some kilobytes: a name, and stacks that together have forty million lines.
+    let bomb = chains(1, 9000, &"x".repeat(500), |_| true);
+    let is_refused = |outcome: Result<(), ExportError>| matches!(outcome, Err(ExportError::TooLarge));
+    assert!(is_refused(collapsed(&bomb.value, Measure::Live).map(drop)));
+    assert!(is_refused(speedscope("it", &bomb.value, Measure::Live).map(drop)));
+    assert!(is_refused(pprof(&bomb.value, &bomb.gaps).map(drop)));
+    // The page has each line once.
+    let page = flamegraph::page("it", &bomb.value, &bomb.gaps, Measure::Live);
+    assert!(page.len() < 4_000_000, "{} bytes", page.len());
+    // A tenth of it is a document.
+    let large = chains(1, 900, "x", |_| true);
+    assert_eq!(collapsed(&large.value, Measure::Live).unwrap().lines().count(), 900);
+    assert!(speedscope("it", &large.value, Measure::Live).unwrap().len() < 8 * 900 * 900);
+    pprof(&large.value, &large.gaps).unwrap();
+}
+
+#[test]
+fn fault_30_a_page_has_room_for_so_many_lines_of_stacks_and_says_so() {
+    const NO_ROOM: &str = "(stacks for which this page has no room)";
+    let bomb = chains(450, 5000, "f", |depth| depth == 5000);
+    let page = flamegraph::page("it", &bomb.value, &bomb.gaps, Measure::Live);
+    // Among what stacks may have served, it always is.
+    assert_eq!(page.matches(NO_ROOM).count(), 2);
+    assert!(page.len() < 64_000_000, "{} bytes", page.len());
+    let page = flamegraph::page("it", &chains(3, 5000, "f", |_| true).value, &[], Measure::Live);
+    assert_eq!(page.matches(NO_ROOM).count(), 1);
 }

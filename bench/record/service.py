@@ -94,8 +94,6 @@ def under_load(generator: Path, services: list[Service], capture: Path, n_turns:
         nonlocal recorded_seconds, recorder_seconds
         began = time.monotonic()
         with attached(recorded.master, capture) if recorded else nullcontext() as recorder:
-            # The opening look at what is there is over by then.
-            time.sleep(1)
             with ThreadPoolExecutor(2) as both:
                 seen = Window(*both.map(look, services))
             if recorder:
@@ -190,7 +188,6 @@ def idle(master: int, capture: Path) -> None:
     title("The same service, idle", *columns)
     row(NONE, f"{per_idle_second(lambda: cpu_ns(master) / 1e6):.2f}", "")
     with attached(master, capture) as recorder:
-        time.sleep(2)
         before = recorder.cpu_seconds
         service = per_idle_second(lambda: cpu_ns(master) / 1e6)
         row(SAMPLED, f"{service:.2f}", f"{(recorder.cpu_seconds - before) * 1e3 / IDLE_SECONDS:.1f}")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Tuple
@@ -18,6 +19,7 @@ from arms import Arm
 from bench import SLACKWATER, rss_bytes
 
 PROGRAMS = Path(__file__).with_name("programs")
+OPENING_SECONDS = 1.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -114,8 +116,8 @@ def cpu_seconds(pid: int) -> tuple[float, float]:
 class Recorder:
     """`slackwater record` of a process that runs."""
 
-    def __init__(self, pid: int, capture: Path, *flags: str) -> None:
-        words = [SLACKWATER, "record", "--pid", pid, "--force", "-o", capture, *flags]
+    def __init__(self, pid: int, capture: Path) -> None:
+        words = [SLACKWATER, "record", "--pid", pid, "--force", "-o", capture]
         self.process = subprocess.Popen([str(word) for word in words], stderr=subprocess.PIPE, text=True)
         self.said: list[str] = []
         for line in self.process.stderr:
@@ -138,10 +140,11 @@ class Recorder:
 
 
 @contextmanager
-def attached(pid: int, capture: Path, *flags: str) -> Iterator[Recorder]:
-    """Recorded while the block runs."""
-    recorder = Recorder(pid, capture, *flags)
+def attached(pid: int, capture: Path) -> Iterator[Recorder]:
+    """Recorded while the block runs; what is held already has been looked at before."""
+    recorder = Recorder(pid, capture)
     try:
+        time.sleep(OPENING_SECONDS)
         yield recorder
     finally:
         recorder.leave()

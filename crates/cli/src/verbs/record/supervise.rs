@@ -12,34 +12,46 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use slackwater_capture::Ending;
 use slackwater_capture::transport::Mode;
-use slackwater_collect::{CollectError, Collector, Options, Summary, Turn};
+use slackwater_collect::{CollectError, Collector, Options, Stacks, Summary, Turn};
 
 use crate::exit::{Exit, Failure};
 
-/// Shortest pause between two turns, when there was something to drain.
+/// Shortest pause between two turns, when there was much to drain.
 const BUSY: Duration = Duration::from_micros(500);
 /// Longest pause in exact mode: a ring takes some ten milliseconds to fill.
 const IDLE_EXACT: Duration = Duration::from_millis(4);
 /// Longest pause in sampled mode.
 const IDLE_SAMPLED: Duration = Duration::from_millis(50);
+/// And while there are samples: each time that the recorder wakes up is taken from the program.
+const WORKING_SAMPLED: Duration = Duration::from_millis(16);
+/// Slots of samples that are not much: a sixteenth of a ring.
+const FEW_SAMPLED: u64 = 512;
 
 /// How long to pause between two turns.
 pub(in crate::verbs) struct Pace {
     pause: Duration,
-    longest: Duration,
+    /// Slots that a turn may find and still be followed by a longer pause.
+    few: u64,
+    /// Longest pause after a turn that found so many.
+    working: Duration,
+    /// Longest pause after a turn that found none.
+    idle: Duration,
 }
 
 impl Pace {
     pub(in crate::verbs) const fn of(options: &Options) -> Self {
-        let longest = match options.mode {
-            Mode::Exact => IDLE_EXACT,
-            Mode::Sampled => IDLE_SAMPLED,
+        let (few, working, idle) = match (options.mode, options.stacks) {
+            (Mode::Exact, _) => (0, BUSY, IDLE_EXACT),
+            // Rules for native code are asked for, and missing until a turn has answered.
+            (Mode::Sampled, Stacks::Native) => (0, BUSY, IDLE_SAMPLED),
+            (Mode::Sampled, Stacks::Python) => (FEW_SAMPLED, WORKING_SAMPLED, IDLE_SAMPLED),
         };
-        Self { pause: BUSY, longest }
+        Self { pause: BUSY, few, working, idle }
     }
 
     pub(in crate::verbs) fn after(&mut self, turn: &Turn) -> Duration {
-        self.pause = if turn.n_slots > 0 { BUSY } else { (self.pause * 2).min(self.longest) };
+        let longest = if turn.n_slots > 0 { self.working } else { self.idle };
+        self.pause = if turn.n_slots > self.few { BUSY } else { (self.pause * 2).min(longest) };
         self.pause
     }
 }
@@ -144,5 +156,32 @@ impl Signals {
                 let _ = rustix::process::kill_process(pid, *signal);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slackwater_capture::transport::PythonAllocators;
+
+    use super::*;
+
+    /// The pause after the last of some turns.
+    fn pause_after(mode: Mode, stacks: Stacks, turns: &[u64]) -> Duration {
+        let python_allocators = PythonAllocators::Foreign;
+        let mut pace = Pace::of(&Options { mode, stacks, sample_mean: 1, seed: 0, python_allocators });
+        let pauses = turns.iter().map(|&n_slots| pace.after(&Turn { n_slots, n_processes: 1 }));
+        pauses.last().unwrap()
+    }
+
+    #[test]
+    fn few_samples_do_not_wake_the_recorder_often_and_many_do() {
+        let sampled = |turns: &[u64]| pause_after(Mode::Sampled, Stacks::Python, turns);
+        assert_eq!(sampled(&[0; 20]), IDLE_SAMPLED);
+        assert_eq!(sampled(&[3; 20]), WORKING_SAMPLED);
+        assert_eq!(sampled(&[[0; 20], [3; 20]].concat()), WORKING_SAMPLED);
+        assert_eq!(sampled(&[[3; 20], [5000; 20]].concat()), BUSY);
+        assert_eq!(pause_after(Mode::Sampled, Stacks::Native, &[0, 0, 3]), BUSY);
+        assert_eq!(pause_after(Mode::Exact, Stacks::Python, &[0, 0, 3]), BUSY);
+        assert_eq!(pause_after(Mode::Exact, Stacks::Python, &[0; 20]), IDLE_EXACT);
     }
 }

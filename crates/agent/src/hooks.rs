@@ -20,32 +20,33 @@ use crate::{domains, real};
 /// After the real call: `block` of `size` bytes was handed out.
 #[inline]
 pub(crate) fn allocated(measure: u8, block: *mut c_void, size: usize) {
-    match process::phase() {
-        SAMPLED | EXACT => {
-            let thread = sys::thread_local();
-            if !domains::is_inside(thread) {
-                allocated_by(thread, measure, block, size);
-            }
+    let phase = process::phase();
+    if matches!(phase, SAMPLED | EXACT) {
+        let thread = sys::thread_local();
+        if !domains::is_inside(thread) {
+            record(phase, thread, measure, block, size);
         }
-        UNARMED => rearm(),
-        _ => {}
+    } else if phase == UNARMED {
+        rearm();
     }
 }
 
-/// As [`allocated`], in this thread, which is in no hook of Python's allocators.
+/// As [`allocated`], in a thread that is in no hook of Python's allocators.
 #[inline]
 pub(crate) fn allocated_by(thread: &ThreadLocal, measure: u8, block: *mut c_void, size: usize) {
-    match process::phase() {
-        SAMPLED => {
-            let countdown = &thread.countdown;
-            let left = countdown.load(Relaxed).wrapping_sub(size as i64);
-            countdown.store(left, Relaxed);
-            if left <= 0 && !block.is_null() {
-                sys::keeping_errno(|| recorder::sample(measure, block as u64, size as u64));
-            }
+    record(process::phase(), thread, measure, block, size);
+}
+
+#[inline(always)]
+fn record(phase: u64, thread: &ThreadLocal, measure: u8, block: *mut c_void, size: usize) {
+    if phase == SAMPLED {
+        let left = thread.countdown.load(Relaxed).wrapping_sub(size as i64);
+        thread.countdown.store(left, Relaxed);
+        if left <= 0 && !block.is_null() {
+            sys::keeping_errno(|| recorder::sample(measure, block as u64, size as u64));
         }
-        EXACT if !block.is_null() => recorder::allocation(measure, block as u64, size as u64),
-        _ => {}
+    } else if phase == EXACT && !block.is_null() {
+        recorder::allocation(measure, block as u64, size as u64);
     }
 }
 
@@ -65,6 +66,12 @@ pub(crate) fn freeing(block: *mut c_void) -> bool {
 /// Before the real call: `block` is given back, which may be a sample. Whether it was.
 #[inline]
 pub(crate) fn sample_freed(process: &Process, block: *mut c_void) -> bool {
+    process.live().may_hold(block as u64) && sample_likely_freed(process, block)
+}
+
+#[cold]
+#[inline(never)]
+fn sample_likely_freed(process: &Process, block: *mut c_void) -> bool {
     let removed = process.live().remove(block as u64);
     if removed {
         sys::keeping_errno(|| recorder::free(block as u64));

@@ -45,16 +45,18 @@ impl Live {
         false
     }
 
-    /// Takes an address out; whether it was in.
+    /// Whether an address may be in.
     #[inline]
-    pub(crate) fn remove(self, addr: u64) -> bool {
+    pub(crate) fn may_hold(self, addr: u64) -> bool {
         let shift = shift(addr);
         self.counter(addr).is_some_and(|word| word.load(Relaxed) >> shift & 0xff != 0)
-            && self.find_and_remove(addr)
     }
 
-    #[cold]
-    fn find_and_remove(self, addr: u64) -> bool {
+    /// Takes an address out; whether it was in.
+    pub(crate) fn remove(self, addr: u64) -> bool {
+        if !self.may_hold(addr) {
+            return false;
+        }
         for place in self.places_of(addr) {
             let present = place.load(Acquire);
             if present == addr {

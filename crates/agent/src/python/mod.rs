@@ -14,7 +14,7 @@ mod walk;
 pub(crate) use chain::{Chain, Item, is_probing};
 #[cfg(feature = "checked")]
 pub(crate) use walk::check;
-pub(crate) use walk::{Change, begins_call, change, first_of};
+pub(crate) use walk::{Change, begins_call, change, first_of, has_flag};
 
 use core::str::FromStr;
 
@@ -53,7 +53,7 @@ pub(crate) fn find() -> Result<Python, &'static str> {
     let code_type = sys::global_symbol(c"PyCode_Type").ok_or("this CPython does not export PyCode_Type")?;
     let (runtime, code_type) = (runtime as u64, code_type as u64);
     let version = version().ok_or("this CPython does not say which release it is")?;
-    let layout =
+    let mut layout =
         FrameLayout::of(version).ok_or("frames of this release of CPython are not known; 3.8 to 3.15 are")?;
     if version.is_from(13) {
         let mut table = [0; FrameLayout::TABLE_BYTES / 8];
@@ -67,6 +67,7 @@ pub(crate) fn find() -> Result<Python, &'static str> {
         if !layout.agrees(version.minor, &table) {
             return Err("this CPython's table of offsets differs from its release's");
         }
+        layout = layout.of_build(&table);
     }
     let state = match layout.state {
         StateHome::Key(offset) => ThreadState::Key(runtime + offset),

@@ -61,6 +61,35 @@ fn fault_23_stacks_with_native_frames_are_no_mixtures() {
     }
 }
 
+/// At every depth one function calls another from two lines, and nothing else allocates in between: also where
+/// the second one's frame begins a piece of the frame stack, which some releases keep for the next call.
+const TWICE: &str = "
+import sys
+sys.setrecursionlimit(5000)
+
+def leaf():
+    return bytes(600)
+
+def twice():
+    leaf()
+    leaf()
+
+def down(n):
+    return down(n - 1) if n else twice()
+
+for n in range(400):
+    down(n)
+";
+
+#[test]
+fn fault_23_a_call_that_comes_again_where_a_piece_of_the_frame_stack_begins_is_another_one() {
+    for interpreter in interpreters().iter().filter(|one| !one.is_free_threaded() && !one.is_debug()) {
+        for options in [ALL, NATIVE] {
+            compare(&interpreter.to_string(), &options, interpreter.command_on_host().args(["-c", TWICE]));
+        }
+    }
+}
+
 /// One thread calls functions, always from the same place, and allocates nothing in between; another one makes
 /// them, of code that lies where that of the one before lay.
 const EXCHANGED: &str = "

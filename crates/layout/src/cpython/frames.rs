@@ -83,7 +83,8 @@ pub struct FrameLayout {
     /// Where in its code a frame is.
     pub instruction: Instruction,
     /// Bytes before the first frame in a piece of a thread's stack of frames, where that is a mapping of
-    /// its own which is unmapped when that frame ends (Python/pystate.c, `_PyThreadState_PopFrame`).
+    /// its own which is unmapped when that frame ends (Python/pystate.c, `_PyThreadState_PopFrame`). Later
+    /// releases keep one such piece for the next call: [`FrameLayout::of_build`].
     pub stack_piece: Option<u64>,
     /// Of a number that no other code object has, an `int`, in a code object, where there is one.
     pub code_version: Option<u64>,
@@ -207,11 +208,24 @@ impl FrameLayout {
         Self {
             frame_owner: Some(74),
             instruction: Instruction::Pointer { offset: 56, code_start: 208 },
-            // Whether these still hold was not shown.
+            // 3.14.10 and 3.15.2 keep a piece.
             stack_piece: None,
+            // Whether it still holds was not shown.
             code_version: None,
             ..Self::interpreter_frames(state)
         }
+    }
+
+    /// What of the layout holds for the build that has this table at the start of its `_PyRuntime`: 3.13 and
+    /// later. A later 3.13 keeps a piece of a thread's stack for the next call (python/cpython#146123), in a
+    /// field that its thread's state did not have before. Then a piece is there while its first frame ends and
+    /// another begins.
+    #[must_use]
+    pub fn of_build(self, table: &[u64; Self::TABLE_BYTES / 8]) -> Self {
+        /// Of a thread's state in 3.13.0, as the table has it at this place.
+        const STATE: (usize, u64) = (19, 304);
+        let stack_piece = self.stack_piece.filter(|_| table[STATE.0] == STATE.1);
+        Self { stack_piece, ..self }
     }
 
     /// Whether the table at the start of the `_PyRuntime` of this minor release, 3.13 or later, says the same.
@@ -294,6 +308,16 @@ mod tests {
         }
         assert_eq!(FrameLayout::of("3.16.0a1".parse().expect("a version")), None);
         assert!(!layout(12).agrees(12, &TABLES[0].1), "3.12 has no table");
+    }
+
+    #[test]
+    fn pieces_of_a_stack_are_relied_on_only_where_none_is_kept() {
+        let of_build = |(minor, table)| layout(minor).of_build(&table).stack_piece;
+        assert_eq!(TABLES.map(of_build), [Some(24), None, None]);
+        // As 3.13.18 says.
+        let mut later = TABLES[0].1;
+        later[19] = 312;
+        assert_eq!(of_build((13, later)), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! step    stack below (upper half)  location (lower half)    stack
+//! pair    the step looked up later   the one before          that share a hash
 //! ```
 //!
 //! Invariant: as of the table of all stacks, of which this holds what one thread needs over and over: a step,
@@ -12,10 +13,10 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::table::mixed;
 
-const STEPS: usize = 512;
+const PAIRS: usize = 4096;
 
 /// Words of them.
-pub(super) const WORDS: usize = STEPS * 2;
+pub(super) const WORDS: usize = PAIRS * 4;
 
 /// The steps that a thread remembers.
 #[derive(Clone, Copy)]
@@ -33,17 +34,26 @@ impl Steps {
     pub(super) fn on(self, below: u32, location: u32, define: impl FnOnce() -> u32) -> u32 {
         // Locations start with 1.
         let step = u64::from(below) << 32 | u64::from(location);
-        let place = mixed(step) as usize % STEPS * 2;
-        let [known, stack] = [&self.words[place], &self.words[place + 1]];
+        let pair = mixed(step) as usize % PAIRS * 4;
+        let [known, stack, older, older_stack] = [0, 1, 2, 3].map(|word| &self.words[pair + word]);
         if known.load(Relaxed) == step {
             return stack.load(Relaxed) as u32;
+        }
+        if older.load(Relaxed) == step {
+            return older_stack.load(Relaxed) as u32;
         }
         let defined = define();
         // 0 is no stack: none was to be had just now.
         if defined != 0 {
-            known.store(0, Relaxed);
-            stack.store(u64::from(defined), Release);
-            known.store(step, Release);
+            let former = (known.load(Relaxed), stack.load(Relaxed));
+            for (step_at, stack_at, (step, stack)) in
+                [(older, older_stack, former), (known, stack, (step, u64::from(defined)))]
+            {
+                step_at.store(0, Relaxed);
+                // Release: a hook that is left in the middle leaves no step with another one's stack.
+                stack_at.store(stack, Release);
+                step_at.store(step, Release);
+            }
         }
         defined
     }
@@ -62,8 +72,9 @@ mod tests {
         assert_eq!(steps.on(1, 2, || panic!("known")), 3);
         assert_eq!(steps.on(2, 1, || 4), 4);
         // However many there are, each is its own.
-        for below in 1..2000 {
+        for below in 1..20_000 {
             assert_eq!(steps.on(below, 7, || below + 1), below + 1);
         }
+        assert_eq!(steps.on(19_999, 7, || panic!("known")), 20_000);
     }
 }

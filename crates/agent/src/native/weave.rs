@@ -95,7 +95,7 @@ impl<'a> Weave<'a> {
         let mut weave =
             Self { process, python: None, room, cache, native, n_same: 0, n_new: 0, is_same: was_native };
         let Some((python, thread_state)) = python else { return Some(weave) };
-        match python::change(process, python, thread_state, room) {
+        match change(process, python, thread_state, room) {
             Some(Change::Above { kept, n_new, .. }) if kept + n_new + native.depth > DEEPEST => return None,
             Some(Change::TooDeep) => return None,
             Some(Change::Above { kept, n_new, n_same_calls }) => {
@@ -125,23 +125,31 @@ impl<'a> Weave<'a> {
     #[inline]
     fn find_calls(&self, python: &Python, n_same_calls: usize) -> usize {
         let (room, calls) = (self.room, self.cache.calls);
-        let begins_call = |seen: &Seen| python::begins_call(self.process, python, seen);
         let mut from = self.n_same;
         // In other releases a level says of itself that it begins one.
-        if let LoopEntry::Flag(_) = python.layout.loop_entry {
+        if let LoopEntry::Flag(flag) = python.layout.loop_entry
+            && let Some(newest) = self.n_same.checked_sub(1)
+        {
             let mut call = calls.below(self.n_same);
-            for level in (n_same_calls..self.n_same).rev() {
-                let did = call.checked_sub(1).and_then(|newest| calls.level(newest)) == Some(level);
-                call -= usize::from(did);
-                if begins_call(&room.level(level).seen()) != did {
-                    from = level;
+            let mut next_call = || {
+                call = call.wrapping_sub(1);
+                calls.level(call)
+            };
+            let mut call_at = next_call();
+            for (idx, level) in room.levels(n_same_calls, newest).iter().enumerate().rev() {
+                let did = call_at == Some(n_same_calls + idx);
+                if did {
+                    call_at = next_call();
+                }
+                if python::has_flag(level, flag) != did {
+                    from = n_same_calls + idx;
                 }
             }
         }
         room.remember(from);
         calls.keep_below(from);
         for level in from..self.depth() {
-            if begins_call(&self.seen(level)) {
+            if python::begins_call(self.process, python, &self.seen(level)) {
                 calls.push(level);
             }
         }
@@ -326,4 +334,10 @@ impl<'a> Weave<'a> {
     fn left_out(&self, below: u32) -> u32 {
         stacks::on_top_of(self.process, below, stacks::left_out(self.process))
     }
+}
+
+/// Apart from the rest, for the sake of its loops.
+#[inline(never)]
+fn change(process: &Process, python: &Python, thread_state: u64, room: &Room) -> Option<Change> {
+    python::change(process, python, thread_state, room)
 }

@@ -23,7 +23,7 @@ use super::frames::{self, Frames, PROBED_FRAMES, Probing, Reader, SameCode, Trus
 use super::{Python, hears_objects};
 use crate::process::Process;
 use crate::recorder;
-use crate::room::{self, DEEPEST, Room, Seen};
+use crate::room::{self, DEEPEST, Level, Room, Seen};
 
 /// How a stack differs from the last one of its thread.
 pub(crate) enum Change {
@@ -233,6 +233,13 @@ pub(crate) fn begins_call(process: &Process, python: &Python, seen: &Seen) -> bo
     };
     // The frame was read a moment ago.
     begins.unwrap_or(false)
+}
+
+/// Whether the frame at a level, which was compared a moment ago, has the flag at this offset.
+#[inline(always)]
+pub(crate) fn has_flag(level: &Level, offset: u64) -> bool {
+    let word = Trusting.read(level.frame() + (offset & !7));
+    word.is_ok_and(|word| (word >> ((offset & 7) * 8)) as u8 != 0)
 }
 
 /// Holds what a room remembers against the thread's frames.

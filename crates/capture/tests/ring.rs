@@ -161,7 +161,7 @@ fn a_ring_has_one_owner_at_a_time() {
     let first = session.ring(session.claim(10, 0).unwrap()).unwrap();
     assert!(session.claim(11, 10).is_some());
     assert!(session.claim(12, 10).is_none());
-    assert_eq!(session.take_refused(), 1);
+    assert_eq!((session.take_refused(), session.n_claims()), (1, 2));
     first.push(allocation(1, 1).encode()).unwrap();
     assert_eq!(first.drain(9, Message::n_more, |_, _| {}), Drained::Empty);
     first.release();

@@ -281,8 +281,8 @@ impl<W: Write> Collector<W> {
     }
 
     fn try_turn(&mut self) -> Result<Turn, CollectError> {
-        self.meet()?;
         let now_ns = sys::monotonic_ns();
+        self.meet(now_ns)?;
         self.tell_found(now_ns);
         let mut total = Turn { n_slots: 0, n_processes: 0 };
         for source in &mut self.sources {
@@ -309,9 +309,12 @@ impl<W: Write> Collector<W> {
     }
 
     /// Rings have owners that were not seen before.
-    fn meet(&mut self) -> Result<(), CollectError> {
+    fn meet(&mut self, now_ns: u64) -> Result<(), CollectError> {
         let sample_mean = SampleMean { mode: self.options.mode, bytes: self.options.sample_mean };
         for idx in 0..self.sources.len() {
+            if !self.sources[idx].has_newcomers(now_ns)? {
+                continue;
+            }
             while let Some(newcomer) = self.sources[idx].newcomer()? {
                 self.summary.n_processes += 1;
                 // The same process with an older ring: it has become another program.

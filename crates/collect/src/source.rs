@@ -44,7 +44,9 @@ pub(crate) struct Source {
     /// Who was attached to; `None` for a session that whoever has its path may join.
     attached: Option<Process>,
     /// Who has the ring of this number.
-    recorded: Vec<Option<Recorded>>,
+    recorded: Vec<Option<Box<Recorded>>>,
+    /// Claims of rings when they were last looked through, and when that was.
+    looked_at: Option<(u64, u64)>,
 }
 
 impl Source {
@@ -60,7 +62,8 @@ impl Source {
 
     fn new(memory: SharedMemory, n_rings: usize, attached: Option<Process>) -> Self {
         let recorded = std::iter::repeat_with(|| None).take(n_rings).collect();
-        Self { memory: Arc::new(memory), namespace: Namespace::of(attached.as_ref()), attached, recorded }
+        let namespace = Namespace::of(attached.as_ref());
+        Self { memory: Arc::new(memory), namespace, attached, recorded, looked_at: None }
     }
 
     pub(crate) fn memory(&self) -> &SharedMemory {
@@ -68,13 +71,27 @@ impl Source {
     }
 
     pub(crate) fn recorded(&mut self) -> impl Iterator<Item = &mut Recorded> {
-        self.recorded.iter_mut().flatten()
+        self.recorded.iter_mut().flatten().map(Box::as_mut)
     }
 
     /// Whether nobody can write to it any more.
     pub(crate) fn is_over(&self) -> bool {
         self.recorded.iter().all(Option::is_none)
             && self.attached.as_ref().is_some_and(|process| !process.is_same())
+    }
+
+    /// Whether rings are to be looked through for newcomers: some were claimed, or whoever claimed one may
+    /// have been killed before it said so. Looking touches a page for each ring.
+    pub(crate) fn has_newcomers(&mut self, now_ns: u64) -> Result<bool, CollectError> {
+        let n_claims = self.memory.session()?.n_claims();
+        let is_known = |(n_known, looked_ns): (u64, u64)| {
+            n_known == n_claims && now_ns.saturating_sub(looked_ns) < LOOK_NS
+        };
+        if self.looked_at.is_some_and(is_known) {
+            return Ok(false);
+        }
+        self.looked_at = Some((n_claims, now_ns));
+        Ok(true)
     }
 
     /// A process that has a ring now and is not known yet: one at a time, because it may be the parent of
@@ -113,7 +130,7 @@ impl Source {
     /// Takes one up.
     pub(crate) fn take_up(&mut self, newcomer: Newcomer, generation: Generation, sample_mean: SampleMean) {
         if let Some(place) = self.recorded.get_mut(newcomer.number) {
-            *place = Some(Recorded::new(generation, newcomer, sample_mean));
+            *place = Some(Box::new(Recorded::new(generation, newcomer, sample_mean)));
         }
     }
 
@@ -221,4 +238,36 @@ fn finish<W: Write>(
     }
     recorded.end(ending, now_ns);
     recorded.flush(writer)
+}
+
+#[cfg(test)]
+mod tests {
+    use slackwater_capture::transport::{Mode, PythonAllocators, Settings};
+
+    use super::*;
+
+    #[test]
+    fn rings_are_looked_through_when_one_was_claimed_and_now_and_then() {
+        let settings = Settings {
+            mode: Mode::Exact,
+            sample_mean: 1,
+            seed: 0,
+            n_rings: 2,
+            n_slots: 64,
+            native_words: 0,
+            python_allocators: PythonAllocators::Foreign,
+        };
+        let mut source = Source::launched(SharedMemory::new(&settings).unwrap(), settings.n_rings);
+        let has = |source: &mut Source, now_ns| source.has_newcomers(now_ns).unwrap();
+        assert!(has(&mut source, 1));
+        assert!(!has(&mut source, 2));
+        assert_eq!(source.memory().session().unwrap().claim(7, 0), Some(0));
+        assert!(has(&mut source, 3));
+        assert!(!has(&mut source, 4));
+        // As if its owner had been killed before it could say that it had claimed it.
+        assert!(source.memory().session().unwrap().ring(1).unwrap().claim(8, 0));
+        assert!(!has(&mut source, 2 + LOOK_NS));
+        assert!(has(&mut source, 3 + LOOK_NS));
+        assert_eq!(source.newcomer().unwrap().map(|newcomer| newcomer.inside), Some(7));
+    }
 }

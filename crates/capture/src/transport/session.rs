@@ -6,7 +6,7 @@ use super::AtomicU64;
 use super::ring::{HEADER_WORDS, Ring};
 
 /// Says that this is a session, and of which layout.
-const COOKIE: u64 = u64::from_le_bytes(*b"slackse\x01");
+const COOKIE: u64 = u64::from_le_bytes(*b"slackse\x02");
 
 const HEADER: usize = 64;
 const AT_COOKIE: usize = 0;
@@ -19,6 +19,7 @@ const AT_N_SLOTS: usize = 6;
 const AT_REFUSED: usize = 7;
 const AT_NATIVE: usize = 8;
 const AT_PYTHON: usize = 9;
+const AT_CLAIMS: usize = 10;
 /// On a cache line of its own: written all the time.
 const AT_BEAT: usize = 32;
 
@@ -183,10 +184,15 @@ impl<'m> Session<'m> {
     pub fn claim(&self, pid: u32, parent: u32) -> Option<usize> {
         let is_claimed = |&number: &usize| self.ring(number).is_some_and(|ring| ring.claim(pid, parent));
         let claimed = (0..self.settings.n_rings).find(is_claimed);
-        if claimed.is_none() {
-            self.header[AT_REFUSED].fetch_add(1, Relaxed);
-        }
+        let counted = if claimed.is_some() { AT_CLAIMS } else { AT_REFUSED };
+        // Release: who sees the count sees the ring's owner.
+        self.header[counted].fetch_add(1, Release);
         claimed
+    }
+
+    /// How often a ring was claimed. Whoever is killed while it claims one may not be counted.
+    pub fn n_claims(&self) -> u64 {
+        self.header[AT_CLAIMS].load(Acquire)
     }
 
     /// Processes that found no free ring, since this was asked last.

@@ -20,6 +20,10 @@ use crate::exit::{Exit, Failure};
 const BUSY: Duration = Duration::from_micros(500);
 /// Longest pause in exact mode: a ring takes some ten milliseconds to fill.
 const IDLE_EXACT: Duration = Duration::from_millis(4);
+/// And while there are events.
+const WORKING_EXACT: Duration = Duration::from_millis(2);
+/// Slots of events that are not much: a thirty-second of a ring.
+const FEW_EXACT: u64 = 2048;
 /// Longest pause in sampled mode.
 const IDLE_SAMPLED: Duration = Duration::from_millis(50);
 /// And while there are samples: each time that the recorder wakes up is taken from the program.
@@ -41,9 +45,10 @@ pub(in crate::verbs) struct Pace {
 impl Pace {
     pub(in crate::verbs) const fn of(options: &Options) -> Self {
         let (few, working, idle) = match (options.mode, options.stacks) {
-            (Mode::Exact, _) => (0, BUSY, IDLE_EXACT),
             // Rules for native code are asked for, and missing until a turn has answered.
+            (Mode::Exact, Stacks::Native) => (0, BUSY, IDLE_EXACT),
             (Mode::Sampled, Stacks::Native) => (0, BUSY, IDLE_SAMPLED),
+            (Mode::Exact, Stacks::Python) => (FEW_EXACT, WORKING_EXACT, IDLE_EXACT),
             (Mode::Sampled, Stacks::Python) => (FEW_SAMPLED, WORKING_SAMPLED, IDLE_SAMPLED),
         };
         Self { pause: BUSY, few, working, idle }
@@ -174,14 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn few_samples_do_not_wake_the_recorder_often_and_many_do() {
+    fn little_does_not_wake_the_recorder_often_and_much_does() {
         let sampled = |turns: &[u64]| pause_after(Mode::Sampled, Stacks::Python, turns);
         assert_eq!(sampled(&[0; 20]), IDLE_SAMPLED);
         assert_eq!(sampled(&[3; 20]), WORKING_SAMPLED);
         assert_eq!(sampled(&[[0; 20], [3; 20]].concat()), WORKING_SAMPLED);
         assert_eq!(sampled(&[[3; 20], [5000; 20]].concat()), BUSY);
         assert_eq!(pause_after(Mode::Sampled, Stacks::Native, &[0, 0, 3]), BUSY);
-        assert_eq!(pause_after(Mode::Exact, Stacks::Python, &[0, 0, 3]), BUSY);
-        assert_eq!(pause_after(Mode::Exact, Stacks::Python, &[0; 20]), IDLE_EXACT);
+        let exact = |turns: &[u64]| pause_after(Mode::Exact, Stacks::Python, turns);
+        assert_eq!(exact(&[0; 20]), IDLE_EXACT);
+        assert_eq!(exact(&[3; 20]), WORKING_EXACT);
+        assert_eq!(exact(&[[3; 20], [5000; 20]].concat()), BUSY);
+        assert_eq!(pause_after(Mode::Exact, Stacks::Native, &[0, 0, 3]), BUSY);
     }
 }

@@ -81,7 +81,7 @@ fn allocating(interpreter: &Interpreter) -> Target {
 }
 
 /// Roots of other releases have no /proc: runs the test once more where they do. Whether this is there.
-fn is_with_proc(test: &str) -> bool {
+pub(crate) fn is_with_proc(test: &str) -> bool {
     const VARIABLE: &str = "SLACKWATER_TEST_WITH_PROC";
     if std::env::var_os(VARIABLE).is_some() {
         return true;
@@ -91,14 +91,14 @@ fn is_with_proc(test: &str) -> bool {
     let mut command = std::process::Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", words]);
     command.arg(std::env::current_exe().unwrap()).args(glibc_roots().iter().map(|root| root.path()));
-    let output = command.env(VARIABLE, "1").env("TEST", format!("attach::{test}")).output().unwrap();
+    let output = command.env(VARIABLE, "1").env("TEST", test).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     false
 }
 
 #[test]
 fn what_is_allocated_meanwhile_is_seen_on_every_python_and_every_glibc() {
-    if !is_with_proc("what_is_allocated_meanwhile_is_seen_on_every_python_and_every_glibc") {
+    if !is_with_proc("attach::what_is_allocated_meanwhile_is_seen_on_every_python_and_every_glibc") {
         return;
     }
     let known = |one: &&Interpreter| !one.is_debug() && !one.is_free_threaded() && one.version().1 <= 13;
@@ -118,7 +118,7 @@ fn what_is_allocated_meanwhile_is_seen_on_every_python_and_every_glibc() {
 
 #[test]
 fn fault_11_every_glibc_can_be_attached_to() {
-    if !is_with_proc("fault_11_every_glibc_can_be_attached_to") {
+    if !is_with_proc("attach::fault_11_every_glibc_can_be_attached_to") {
         return;
     }
     let source = include_str!("../programs/late.c");

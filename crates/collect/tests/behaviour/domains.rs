@@ -1,7 +1,7 @@
 //! Python's own allocators: each block of the domains `raw`, `mem` and `object` is seen once, with its size
 //! and its line, on every CPython; and whoever else stands in front of them comes and goes as ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Cursor;
 use std::os::unix::fs::FileExt;
@@ -16,7 +16,7 @@ use slackwater_collect::{Collector, Options, Summary};
 use slackwater_memory::{Kind, Mapping};
 use slackwater_testkit::{Interpreter, Program, Target, agent_library, allocator_library, interpreters};
 
-use crate::attach::{agent, patient, process};
+use crate::attach::{agent, is_with_proc, patient, process};
 use crate::recording::{EXACT, SAMPLED, turn_until, while_turning};
 
 const OBJECTS: Options = Options { python_allocators: PythonAllocators::All, ..EXACT };
@@ -378,6 +378,28 @@ fn objects_are_seen_from_attaching_to_leaving_and_again() {
             assert_eq!(seen.of_size(93, "keep"), BTreeMap::from([(Measure::Object, 2000)]), "{interpreter}");
             assert!(words_of(&target).is_empty(), "{interpreter}: it still calls the agent, round {round}");
         }
+        ask(&mut target, &["drop", "keep"]);
+    }
+}
+
+/// Debian's own, of releases that are not installed beside the others: 3.14 for one.
+#[test]
+fn objects_are_seen_in_pythons_of_other_roots() {
+    if !is_with_proc("domains::objects_are_seen_in_pythons_of_other_roots") {
+        return;
+    }
+    let others = |one: &&Interpreter| one.root().is_some() && !one.is_free_threaded() && !one.is_debug();
+    for interpreter in interpreters().iter().filter(others) {
+        let mut target = keeping(interpreter);
+        let seen = attached(&OBJECTS, &mut target, |target| ask(target, &["drop", "keep", "keep more"]));
+        assert_eq!(seen.kept(), [2000, 1000], "{interpreter}");
+        let lines = |function| {
+            let blocks = seen.live.values().filter(move |block| block.2 == function && block.1 > 90);
+            blocks.map(|block| block.3).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(lines("keep").len(), 1, "{interpreter}");
+        assert_eq!(lines("keep_more"), lines("keep").iter().map(|line| line + 3).collect(), "{interpreter}");
+        assert!(words_of(&target).is_empty(), "{interpreter}: it still calls the agent");
         ask(&mut target, &["drop", "keep"]);
     }
 }

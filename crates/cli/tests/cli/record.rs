@@ -2,6 +2,7 @@
 
 mod kills;
 mod outputs;
+mod recycling;
 mod sizes;
 mod view;
 

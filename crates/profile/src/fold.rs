@@ -295,10 +295,12 @@ impl Fold {
     }
 
     fn live_changed(&mut self, bytes: f64, service: &mut Service) {
-        self.live = (self.live + bytes).max(0.0);
+        let before = self.live;
+        self.live = (before + bytes).max(0.0);
         service.changed(self.now_ns, bytes);
         if service.window.counts(self.now_ns) {
-            self.live_peak = self.live_peak.max(self.live);
+            // What was live when the window opened was so in it.
+            self.live_peak = self.live_peak.max(before).max(self.live);
             if let Some(timeline) = &mut self.timeline {
                 timeline.live(self.now_ns, self.live);
             }

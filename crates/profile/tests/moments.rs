@@ -117,6 +117,9 @@ fn a_window_counts_what_came_within_it() {
     // What came before is part of the peak, and of nothing else.
     assert_eq!([1, 2, 3].map(|number| of(&within, number)), [[0, 0, 500], [0, 0, 300], [100, 100, 0]]);
     assert_eq!((within.peak.at_ns, within.peak.bytes), (30, 800.0));
+    assert_eq!(within.processes[0].live_peak_bytes, 800.0, "when it opened");
+    let end = profile(&[only], Window { from_ns: 52, to_ns: 90 });
+    assert_eq!(end.processes[0].live_peak_bytes, 100.0);
     let nothing = profile(&[only], Window { from_ns: 70, to_ns: 90 });
     assert_eq!(nothing.total(), Usage::default());
 }

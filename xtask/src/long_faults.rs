@@ -56,7 +56,7 @@ pub(crate) fn run(words: &[&str]) -> Result<String> {
         if let Some(reached) = results::reached(&folder, package, test)? {
             n_ended += 1;
             n_failed += usize::from(!passed);
-            keep(&root, Run::new(package, test, &reached, passed, &date, &commit))?;
+            keep(&root, Run::new(package, test, &reached, passed, &date, &commit)?)?;
         }
     }
     let status = tests.wait().context("cannot wait for cargo nextest")?;

@@ -31,6 +31,7 @@ mod rounds;
 mod shared_object;
 mod sys;
 mod target;
+mod wheel;
 
 pub use compile::Linking;
 pub use error::TestkitError;
@@ -41,3 +42,4 @@ pub use roots::{GlibcRoot, glibc_roots};
 pub use rounds::{Rounds, rounds};
 pub use shared_object::SharedObject;
 pub use target::Target;
+pub use wheel::wheel;

@@ -55,11 +55,10 @@ impl Run {
         passed: bool,
         date: &str,
         commit: &str,
-    ) -> Self {
-        let name = test.rsplit("::").next().unwrap_or(test);
-        let number = name.strip_prefix("fault_").and_then(|rest| rest.split('_').next());
-        Self {
-            fault: number.and_then(|number| number.parse().ok()).unwrap_or(0),
+    ) -> Result<Self> {
+        let (fault, _) = named(test).with_context(|| format!("{test} is not called fault_NN_..."))?;
+        Ok(Self {
+            fault,
             package: package.to_owned(),
             test: test.to_owned(),
             rounds: reached.rounds,
@@ -68,14 +67,20 @@ impl Run {
             passed,
             date: date.to_owned(),
             commit: commit.to_owned(),
-        }
+        })
     }
 
     /// What the test is about, in words.
     pub(crate) fn subject(&self) -> String {
-        let name = self.test.rsplit("::").next().unwrap_or(&self.test);
-        name.splitn(3, '_').nth(2).unwrap_or(name).replace('_', " ")
+        named(&self.test).map_or(self.test.as_str(), |(_, subject)| subject).replace('_', " ")
     }
+}
+
+/// The number of the fault that a test is about, and what it says of it.
+fn named(test: &str) -> Option<(u8, &str)> {
+    let name = test.rsplit("::").next()?;
+    let (number, subject) = name.strip_prefix("fault_")?.split_once('_')?;
+    Some((number.parse().ok()?, subject))
 }
 
 impl Runs {
@@ -138,7 +143,14 @@ mod tests {
 
     fn run(package: &str, test: &str, rounds: u64) -> Run {
         let reached = Reached { rounds, of: 9, seconds: 2 };
-        Run::new(package, test, &reached, true, "2026-11-22", "abc")
+        Run::new(package, test, &reached, true, "2026-11-22", "abc").unwrap()
+    }
+
+    #[test]
+    fn a_test_of_no_fault_is_refused() {
+        for name in ["fault_of_mine", "x::fault_300_y", "fault_14", "default_14_y"] {
+            assert!(Run::new("a", name, &Reached::default(), true, "", "").is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use slackwater_testkit::{Linking, Program};
+use slackwater_testkit::{Linking, Program, wheel};
 
-use crate::preload::{is_governed, library, output, program, python, wheel};
+use crate::preload::{is_governed, library, output, program, python};
 
 const OTHERS: &[&str] =
     &["libjemalloc.so.2", "libmimalloc.so.2.0", "libtcmalloc_minimal.so.4", "libtcmalloc.so.4"];

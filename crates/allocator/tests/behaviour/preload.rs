@@ -1,6 +1,6 @@
 //! Starting programs under the library, and watching their memory.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -37,17 +37,6 @@ pub(crate) fn output(command: &mut Command) -> (String, String, Option<i32>) {
 pub(crate) fn python() -> &'static Interpreter {
     let plain = || interpreters().iter().filter(|one| one.is_plain());
     plain().find(|one| one.path().starts_with("/usr/bin")).or_else(|| plain().next()).expect("a Python")
-}
-
-/// A tool of the virtual environment that `fixtures/wheels` makes.
-pub(crate) fn wheel(name: &str) -> Option<PathBuf> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let path = repository.join("fixtures/.cache/wheels/bin").join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("not tested: no {name}, which `make fixtures` installs in fixtures/.cache/wheels");
-    None
 }
 
 /// Bytes that the process has resident.

@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::preload::{MIB, falls_below, library, output, program, resident_bytes, under, wheel};
+use slackwater_testkit::wheel;
+
+use crate::preload::{MIB, falls_below, library, output, program, resident_bytes, under};
 
 #[test]
 fn thousands_of_threads_that_exit_leave_nothing() {

@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use crate::preload::{library, output, wheel};
+use slackwater_testkit::wheel;
+
+use crate::preload::{library, output};
 
 /// The wheel, and a use of it whose result is known.
 const USES: &[(&str, &str, &str)] = &[

@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use slackwater_base::Pid;
-use slackwater_testkit::{Program, Target};
+use slackwater_testkit::{Program, Target, wheel};
 
-use crate::preload::{MIB, falls_below, is_governed, library, python, resident_bytes, under, wheel};
+use crate::preload::{MIB, falls_below, is_governed, library, python, resident_bytes, under};
 
 /// A burst of the process that calls it, and the greeting of a worker.
 const BURST: &str = r#"

@@ -4,15 +4,15 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use slackwater_testkit::agent_library;
+use slackwater_testkit::{agent_library, wheel};
 
 use crate::record::slackwater as read;
-use crate::{repository, validate_by};
+use crate::validate_by;
 
 /// What every endpoint calls, and a decorator as applications have them.
 const STORE: &str = "
@@ -27,16 +27,6 @@ def checked(function):
         return function(*args, **kwargs)
     return wrapper
 ";
-
-/// A file of the environment that `fixtures/wheels` makes.
-fn installed(name: &str) -> Option<PathBuf> {
-    let path = repository().join("fixtures/.cache/wheels").join(name);
-    if !path.exists() {
-        eprintln!("not tested: no {name}, which `make fixtures` installs in fixtures/.cache/wheels");
-        return None;
-    }
-    Some(path)
-}
 
 /// A service that is recorded, in a folder of its own.
 struct Recorded {
@@ -141,16 +131,16 @@ fn gunicorn(words: &[&str], source: &str, paths: &[&str]) -> Option<Vec<Value>> 
     let mut all = vec!["--bind", "unix:socket", "--no-control-socket"];
     all.extend(words);
     all.push("shop:app");
-    serve("bin/gunicorn", &all, source, paths)
+    serve("gunicorn", &all, source, paths)
 }
 
 /// The same by uvicorn.
 fn uvicorn(source: &str, paths: &[&str]) -> Option<Vec<Value>> {
-    serve("bin/uvicorn", &["--uds", "socket", "shop:app"], source, paths)
+    serve("uvicorn", &["--uds", "socket", "shop:app"], source, paths)
 }
 
 fn serve(server: &str, words: &[&str], source: &str, paths: &[&str]) -> Option<Vec<Value>> {
-    let mut service = Recorded::start(&installed(server)?, words, source);
+    let mut service = Recorded::start(&wheel(server)?, words, source);
     for path in paths.iter().chain(paths) {
         service.get(path);
     }
@@ -355,7 +345,7 @@ async def main():
     await asyncio.Event().wait()
 asyncio.run(main())
 ";
-    let Some(endpoints) = serve("bin/python", &["shop.py"], source, &["/items"]) else { return };
+    let Some(endpoints) = serve("python", &["shop.py"], source, &["/items"]) else { return };
     assert_endpoints(&endpoints, "request", &[("tornado", "get", 2)]);
 }
 
@@ -407,7 +397,7 @@ async def large():
     return store.take(2_000_000)
 ";
     let hypercorn = ["--bind", "unix:socket", "shop:app"];
-    let Some(endpoints) = serve("bin/hypercorn", &hypercorn, source, &["/large"]) else { return };
+    let Some(endpoints) = serve("hypercorn", &hypercorn, source, &["/large"]) else { return };
     assert_endpoints(&endpoints, "request", &[("quart", "large", 4)]);
     let source = "
 import store
@@ -437,7 +427,7 @@ def items(request):
 if __name__ == '__main__':
     app.run(unix='socket', single_process=True, motd=False)
 ";
-    let Some(endpoints) = serve("bin/python", &["shop.py"], source, &["/large", "/items"]) else { return };
+    let Some(endpoints) = serve("python", &["shop.py"], source, &["/large", "/items"]) else { return };
     assert_endpoints(&endpoints, "request", &[("sanic", "large", 4), ("sanic", "items", 2)]);
 }
 
@@ -455,14 +445,14 @@ with Configurator() as config:
     app = config.make_wsgi_app()
 ";
     let waitress = ["--unix-socket=socket", "shop:app"];
-    let Some(endpoints) = serve("bin/waitress-serve", &waitress, source, &["/large"]) else { return };
+    let Some(endpoints) = serve("waitress-serve", &waitress, source, &["/large"]) else { return };
     assert_endpoints(&endpoints, "request", &[("pyramid", "large", 4)]);
 }
 
 /// Does what is queued by a program until it says that all is done.
 fn work(source: &str) -> Option<Vec<Value>> {
     let source = format!("{source}\nopen('done', 'w').close()\nimport time\ntime.sleep(60)\n");
-    let service = Recorded::start(&installed("bin/python")?, &["-c", "import shop"], &source);
+    let service = Recorded::start(&wheel("python")?, &["-c", "import shop"], &source);
     let end = Instant::now() + Duration::from_secs(60);
     while !service.folder.path().join("done").exists() {
         assert!(Instant::now() < end, "the tasks were not done: {}", service.said());
@@ -533,7 +523,7 @@ def items():
     store.take(1_000_000)
     open('done', 'a').write('x')
 ";
-    let (Some(celery), Some(python)) = (installed("bin/celery"), installed("bin/python")) else { return };
+    let (Some(celery), Some(python)) = (wheel("celery"), wheel("python")) else { return };
     let words = ["-A", "shop", "worker", "--concurrency", "1", "--without-gossip", "--without-mingle"];
     let service = Recorded::start(&celery, &words, source);
     let sent = Command::new(python)

@@ -90,7 +90,11 @@ impl Seen {
 
     /// Live blocks of this size that a function asked for.
     fn live_of(&self, size: u64, function: &str) -> usize {
-        self.live.values().filter(|block| block.1 == size && block.2 == function).count()
+        self.n_live(|block| block.1 == size && block.2 == function)
+    }
+
+    fn n_live(&self, is_it: impl Fn(&Block) -> bool) -> usize {
+        self.live.values().filter(|block| is_it(block)).count()
     }
 
     /// Who mapped what may be an arena.
@@ -106,13 +110,13 @@ impl Seen {
 
     /// Live blocks of the domains that `sys.getallocatedblocks` counts.
     fn n_objects(&self) -> usize {
-        self.live.values().filter(|block| matches!(block.0, Measure::Mem | Measure::Object)).count()
+        self.n_live(|block| matches!(block.0, Measure::Mem | Measure::Object))
     }
 }
 
 /// Those whose allocators are known.
 fn known() -> impl Iterator<Item = &'static Interpreter> {
-    interpreters().iter().filter(|one| !one.is_free_threaded() && !one.is_debug() && one.root().is_none())
+    interpreters().iter().filter(|one| one.is_plain())
 }
 
 /// Runs a command to its end while it is recorded; what it wrote.
@@ -266,15 +270,10 @@ fn whatever_python_is_told_to_allocate_with_is_seen() {
             let who = format!("{interpreter} {:?}", command.get_envs().collect::<Vec<_>>());
             assert_eq!((summary.n_lost, &seen.doubled[..]), (0, &[][..]), "{who}");
             // The debug hooks ask for some bytes more.
-            let is_it = |block: &&Block| (93..=93 + 32).contains(&block.1) && block.2 == "small";
-            let n = |live: bool| -> u64 {
-                if live {
-                    seen.live.values().filter(is_it).count() as u64
-                } else {
-                    seen.allocated.iter().filter(|(block, _)| is_it(block)).map(|(_, n)| n).sum()
-                }
-            };
-            assert_eq!((n(false), n(true)), (5000, 3000), "{who}");
+            let is_it = |block: &Block| (93..=93 + 32).contains(&block.1) && block.2 == "small";
+            let n_allocated: u64 =
+                seen.allocated.iter().filter(|(block, _)| is_it(block)).map(|(_, n)| n).sum();
+            assert_eq!((n_allocated, seen.n_live(is_it)), (5000, 3000), "{who}");
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Stacks are put together from what a thread remembers of its last one: they must be what a look at all
 //! frames would find.
 
-use std::path::Path;
 use std::process::Command;
 
 use slackwater_capture::transport::PythonAllocators;
 use slackwater_collect::{Options, Stacks};
-use slackwater_testkit::{checked_agent_library, interpreters, rounds};
+use slackwater_testkit::{checked_agent_library, interpreters, rounds, wheel};
 
 use crate::recording::{EXACT, SAMPLED, record_by};
 
@@ -130,12 +129,8 @@ fn fault_23_code_that_comes_to_lie_where_other_code_lay_is_not_taken_for_it() {
 
 #[test]
 fn fault_23_stacks_of_greenlets_are_no_mixtures() {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/.cache/wheels/bin/python");
-    if python.exists() {
-        for options in [ALL, NATIVE] {
-            check("greenlets", &options, || Command::new(&python));
-        }
-    } else {
-        eprintln!("not tested: no greenlet, which `make fixtures` installs in fixtures/.cache/wheels");
+    let Some(python) = wheel("python") else { return };
+    for options in [ALL, NATIVE] {
+        check("greenlets", &options, || Command::new(&python));
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use slackwater_capture::transport::Mode;
 use slackwater_capture::{Capture, Measure, Record};
+use slackwater_testkit::wheel;
 
 use super::{captured, options};
 
@@ -114,12 +115,7 @@ fn seen_by_us(python: &Path, program: &Path) -> Counts {
 
 #[test]
 fn fault_43_memray_has_seen_the_same_blocks() {
-    let python: PathBuf =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/.cache/wheels/bin/python");
-    if !python.with_file_name("memray").exists() {
-        eprintln!("not tested: no memray, which `make fixtures` installs in fixtures/.cache/wheels");
-        return;
-    }
+    let (Some(python), Some(_)) = (wheel("python"), wheel("memray")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("shared.py");
     std::fs::write(&program, SHARED).unwrap();

@@ -18,7 +18,9 @@ use crate::{python, sampler, stacks, sys, text, thread};
 /// Longest wait for the collector, milliseconds.
 const PATIENCE_MS: u64 = 200;
 /// How long a thread that waits for the collector sleeps at a time, nanoseconds.
-const NAP_NS: u64 = 200_000;
+const NAP_NS: u64 = 100_000;
+/// How long it leaves a little room to others, nanoseconds.
+const POLITE_NS: u64 = 1_000_000;
 /// The collector is taken for gone after so many nanoseconds.
 const SILENCE_NS: u64 = 10_000_000_000;
 
@@ -136,19 +138,23 @@ fn push(process: &Process, attempt: impl Fn() -> Result<(), Full>) {
     }
 }
 
-/// Waits until there is room for a while: who comes back for a few slots waits again at once, and takes the
-/// processor from the collector. Whether there is, before patience ends or the recording.
+/// Waits for another attempt; whether patience and the recording last. At first until there is room for a
+/// while: who comes back for a few slots waits again at once, and takes the processor from the collector. But
+/// those that come back first may take that room: who has waited longer takes whatever there is.
 fn wait(process: &Process, ring: &Ring<'_>, began_ns: u64) -> bool {
-    while sys::monotonic_ns().saturating_sub(began_ns) < PATIENCE_MS * 1_000_000 {
+    loop {
+        let waited_ns = sys::monotonic_ns().saturating_sub(began_ns);
+        if waited_ns >= PATIENCE_MS * 1_000_000 {
+            return false;
+        }
         sys::sleep_ns(NAP_NS);
         if process.session().state() == SessionState::Ended {
             return false;
         }
-        if ring.is_relieved() {
+        if waited_ns >= POLITE_NS || ring.is_relieved() {
             return true;
         }
     }
-    false
 }
 
 /// A block was handed out, in a sampled process: whether it is sampled, and if so, that.

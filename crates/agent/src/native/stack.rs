@@ -42,6 +42,15 @@ pub(crate) fn end_of_first() -> u64 {
     sys::global_symbol(c"__libc_stack_end").and_then(|addr| sys::read_u64_carefully(addr as u64)).unwrap_or(0)
 }
 
+#[cfg(test)]
+impl Stack {
+    /// Of these words, wherever they are.
+    pub(super) fn of(words: &[u64]) -> Self {
+        let range = words.as_ptr_range();
+        Self { low: range.start as u64, high: range.end as u64, tried: 0 }
+    }
+}
+
 impl Memory for Stack {
     #[inline]
     fn word(&mut self, addr: u64) -> Option<u64> {

@@ -359,3 +359,107 @@ fn other_ways(rule: Rule, registers: &Registers, caller: &Registers) -> Option<(
     let (bp, bx) = (way(rule.rbp, caller.bp, 1)?, way(rule.rbx, caller.bx, 2)?);
     Some((u64::from(bp as u32) | u64::from(bx as u32) << 32, ways))
 }
+
+#[cfg(test)]
+mod tests {
+    use slackwater_unwind::{Step, step};
+
+    use super::*;
+
+    const FRAME_BYTES: i32 = 64;
+    const KEEPS: Rule = Rule {
+        cfa: Cfa::Offset(Base::Rsp, FRAME_BYTES),
+        rbp: Saved::Kept,
+        rbx: Saved::Kept,
+        runs_python: false,
+    };
+    const SAVES: Rule = Rule { rbp: Saved::At(-16), ..KEEPS };
+    const BY_RBP: Rule = Rule { cfa: Cfa::Offset(Base::Rbp, FRAME_BYTES), ..KEEPS };
+    const END: Rule = Rule { cfa: Cfa::End, ..KEEPS };
+
+    /// A stack whose frames all have eight words, and the walk over it.
+    struct Walked {
+        words: Vec<u64>,
+        trail: Trail,
+        n_frames: usize,
+    }
+
+    impl Walked {
+        /// Of code that has these rules, the innermost first.
+        fn by(rules: &[Rule]) -> Self {
+            let mut words: Vec<u64> = (0x1000..0x1000 + 8 * rules.len() as u64).collect();
+            let start = words.as_ptr() as u64;
+            for (frame, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                // A saved rbp points at the caller's frame.
+                words[6] = start + (frame as u64 + 1) * FRAME_BYTES as u64;
+            }
+            let room: Vec<_> = std::iter::repeat_with(|| AtomicU64::new(0)).take(WORDS).collect();
+            let trail = Trail::new(room.leak().first_chunk().unwrap()).unwrap();
+            let mut next =
+                Ok(Registers { pc: 0x1000, sp: start, bp: Some(5), bx: Some(6), is_return: false });
+            let mut free = FRAMES;
+            for rule in rules {
+                let registers = next.unwrap();
+                let known = Known { rule: rule.encode(), key: 1 };
+                next = match step(known.rule, &registers, &mut Stack::of(&words)) {
+                    Step::Caller(caller) => Ok(caller),
+                    Step::Ended(why) => Err(why),
+                };
+                free -= 1;
+                trail.put(free, &registers, &known, &next);
+            }
+            assert_eq!(next, Err(Ended::Outermost));
+            (0..rules.len()).fold(0, |outer, idx| trail.move_down(free + idx, idx, outer));
+            Self { words, trail, n_frames: rules.len() }
+        }
+
+        /// How many frames, from the innermost on, are known to have the same caller.
+        fn n_same(&self) -> usize {
+            let innermost = self.n_frames - 1;
+            innermost - self.trail.unchanged(innermost, &mut Stack::of(&self.words))
+        }
+
+        /// The same, with another word in a frame.
+        fn n_same_with_another(&mut self, frame: usize, word: usize) -> usize {
+            let former = std::mem::replace(&mut self.words[8 * frame + word], 7);
+            let n_same = self.n_same();
+            self.words[8 * frame + word] = former;
+            n_same
+        }
+    }
+
+    #[test]
+    fn a_frame_is_the_same_while_all_is_that_leads_to_it() {
+        let mut walked = Walked::by(&[KEEPS, SAVES, BY_RBP, KEEPS, END]);
+        assert_eq!(walked.n_same(), 4);
+        for frame in 0..4 {
+            assert_eq!(walked.n_same_with_another(frame, 7), frame, "return address of {frame}");
+            assert_eq!(walked.n_same_with_another(frame, 5), 4, "nothing that was read");
+        }
+        assert_eq!(walked.n_same_with_another(1, 6), 1, "the caller is found by what is saved");
+        assert_eq!(Walked::by(&[KEEPS, SAVES, KEEPS, END]).n_same_with_another(1, 6), 3, "by nobody");
+        assert_eq!(Walked::by(&[SAVES, SAVES, BY_RBP, END]).n_same_with_another(0, 6), 3, "saved again");
+    }
+
+    #[test]
+    fn registers_count_where_something_is_found_by_them() {
+        let further = Rule { cfa: Cfa::Offset(Base::Rbp, 2 * FRAME_BYTES), ..KEEPS };
+        let walked = Walked::by(&[KEEPS, SAVES, KEEPS, further, END]);
+        let check = |frame: usize, change: fn(&mut Registers), expected: bool| {
+            let idx = walked.n_frames - 1 - frame;
+            let mut registers = walked.trail.registers(idx);
+            assert!(walked.trail.is_at(idx, &registers));
+            change(&mut registers);
+            assert_eq!(walked.trail.is_at(idx, &registers), expected, "{frame}");
+        };
+        for frame in 0..5 {
+            check(frame, |registers| registers.pc += 1, false);
+            check(frame, |registers| registers.sp += 8, false);
+            check(frame, |registers| registers.is_return = !registers.is_return, false);
+            check(frame, |registers| registers.bx = None, true);
+            // Saved by the second one, needed by the fourth.
+            check(frame, |registers| registers.bp = Some(7), ![2, 3].contains(&frame));
+            check(frame, |registers| registers.bp = None, ![2, 3].contains(&frame));
+        }
+    }
+}

@@ -80,11 +80,26 @@ for n in range(400):
     down(n)
 ";
 
+/// One line calls a function by turns itself and through C, and nothing else allocates in between: the frames
+/// are the same, the calls of the interpreter's loop are not.
+const BY_TURNS: &str = "
+import functools
+
+def leaf():
+    return bytes(600)
+
+def through(call):
+    return call()
+
+for call in [leaf, functools.partial(leaf)] * 1000:
+    through(call)
+";
+
 #[test]
-fn fault_23_a_call_that_comes_again_where_a_piece_of_the_frame_stack_begins_is_another_one() {
+fn fault_23_a_call_that_comes_again_in_the_same_place_is_another_one() {
     for interpreter in interpreters().iter().filter(|one| !one.is_free_threaded() && !one.is_debug()) {
-        for options in [ALL, NATIVE] {
-            compare(&interpreter.to_string(), &options, interpreter.command_on_host().args(["-c", TWICE]));
+        for (options, program) in [(ALL, TWICE), (NATIVE, TWICE), (NATIVE, BY_TURNS)] {
+            compare(&interpreter.to_string(), &options, interpreter.command_on_host().args(["-c", program]));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The header of a frame. See [`crate::format`].
 
-use crate::format::{FRAME_MAGIC, VERSION};
+use crate::format::FRAME_MAGIC;
 use crate::record::Generation;
 
 /// Bytes of a header.
@@ -77,7 +77,7 @@ impl FrameHeader {
             Packing::Stored => 0,
             Packing::Zstd => 1,
         };
-        bytes[6..8].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[6..8].copy_from_slice(&self.version.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.generation.0.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.stored_bytes.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.raw_bytes.to_le_bytes());

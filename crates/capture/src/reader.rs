@@ -182,3 +182,23 @@ pub(crate) fn unpack<'a, R: Read + Seek>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::frame::HEADER_BYTES;
+    use crate::writer::Writer;
+
+    #[test]
+    fn fault_39_a_later_format_is_refused_by_name() {
+        let mut bytes = Writer::begin(Vec::new(), 0, 0).unwrap().end(1).unwrap();
+        let mut capture = Capture::from_reader(Path::new("it"), Cursor::new(bytes.clone())).unwrap().value;
+        let mut header = capture.index_mut().frames[0].header;
+        header.version = VERSION + 1;
+        bytes[MAGIC.len()..MAGIC.len() + HEADER_BYTES].copy_from_slice(&header.encode());
+        let error = Capture::from_reader(Path::new("it"), Cursor::new(bytes)).unwrap_err();
+        assert!(matches!(error, ReadError::NewerFormat { version, .. } if version == VERSION + 1), "{error}");
+    }
+}

@@ -8,7 +8,7 @@ use slackwater_base::Partial;
 use slackwater_capture::{
     Allocation, Before, Capture, Encoder, Generation, Measure, NativeCode, Record, Writer,
 };
-use slackwater_profile::{Code, Frame, ProcessProfile, Profile};
+use slackwater_profile::{Code, Frame, ProcessProfile, Profile, Window};
 
 /// A capture of one process until 1 ms after its begin, read over time.
 fn read(records: &[Record<'_>]) -> Partial<Profile> {
@@ -122,4 +122,25 @@ fn the_line_whose_wish_it_was_lies_below_native_code() {
         assert_eq!(told(&mut profile.stacks.frames_from_python(stack)), expected, "of {all:?}");
     }
     assert_eq!(profile.by_stack().len(), 2);
+}
+
+#[test]
+fn what_is_forked_later_begins_with_what_its_parent_held() {
+    let mut writer = Writer::begin(Vec::new(), 0, 0).unwrap();
+    let mut encoder = Encoder::default();
+    // The third was forked by the second, the fourth was attached to like the first.
+    for (generation, parent, was_looked_into) in [(1, 0, true), (2, 1, false), (3, 2, false), (4, 0, false)] {
+        let parent = (parent > 0).then_some(Generation(parent));
+        encoder.put(&Record::Born { pid: generation, parent, sample_mean: 0, program: "it".into() });
+        if was_looked_into {
+            let (holder, class) = ("glibc".into(), "live_native".into());
+            encoder.put(&Record::Before(Before { holder, class, bytes: 9, blocks: 1 }));
+        }
+        writer.records(Generation(generation), 1, 2, &mut encoder).unwrap();
+    }
+    let bytes = writer.end(3).unwrap();
+    let capture = Capture::from_reader(Path::new("it"), Cursor::new(bytes)).unwrap();
+    let profile = Profile::of(capture, Window::default()).unwrap().value;
+    let of: Vec<_> = profile.processes.iter().map(|one| one.before_of.map(|holder| holder.0)).collect();
+    assert_eq!(of, [None, Some(1), Some(1), None]);
 }

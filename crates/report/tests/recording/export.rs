@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use prost::Message;
+use slackwater_capture::{Allocation, Measure as Kind, Record};
 use slackwater_report::allocations::{Grouping, Measure, Question, Unit, by_stack_json, statistics_json};
 use slackwater_report::export::{PprofProfile, collapsed, pprof, speedscope};
 
@@ -65,8 +66,17 @@ fn pprof_documents_can_be_read_back_and_add_up() {
             assert!(location.id == *id && !text(function.name).is_empty());
         }
         assert_eq!(text(sample.label[2].str).split(' ').next(), Some("thread"));
+        assert!([101, 102].contains(&sample.label[1].num), "{:?}", sample.label[1]);
     }
+    // A second after the two clocks were read, and nine seconds long.
+    assert_eq!((document.time_nanos, document.duration_nanos), (1_000_000_000, 9_000_000_000));
     assert!(document.comment.iter().any(|&id| text(id).contains("2 processes")));
+    let gap = slackwater_base::Gap::new("some of it", "a reason");
+    let doubtful = pprof(&recording.value, &[gap]).unwrap();
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(doubtful.as_slice()).read_to_end(&mut bytes).unwrap();
+    let texts = PprofProfile::decode(bytes.as_slice()).unwrap().string_table;
+    assert!(texts.iter().any(|text| text == "missing: some of it: a reason"), "{texts:?}");
 }
 
 #[test]
@@ -78,6 +88,20 @@ fn collapsed_stacks_are_lines_that_add_up() {
     it.take(0, 250);
     let text = collapsed(&it.read().value, Measure::Live).unwrap();
     assert_eq!(text, "odd,name 101;(no Python running) 250\nodd,name 101;a,b\\u{a} (/srv/a b.py:3) 500\n");
+    // One line, whichever threads went through it.
+    let mut it = Recording::new();
+    it.process("it", 0);
+    let stack = it.call(0, "f", "it.py", 3);
+    it.take(stack, 500);
+    it.put(&Record::Allocation(Allocation {
+        measure: Kind::Malloc,
+        sampled: false,
+        addr: 1 << 30,
+        size: 70,
+        stack,
+        tid: 9,
+    }));
+    assert_eq!(collapsed(&it.read().value, Measure::Live).unwrap(), "it 101;f (it.py:3) 570\n");
     let recording = service();
     for measure in MEASURES {
         let sum: f64 = collapsed(&recording.value, measure)

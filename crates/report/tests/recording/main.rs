@@ -11,3 +11,4 @@ mod endpoints;
 mod export;
 mod hostile;
 mod page;
+mod said;

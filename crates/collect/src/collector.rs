@@ -97,6 +97,8 @@ pub struct Summary {
     pub written_bytes: u64,
     /// Why stacks could not be read somewhere.
     pub no_stacks: Option<String>,
+    /// Why Python's own allocators were not listened to somewhere, where they were to be.
+    pub no_objects: Option<String>,
 }
 
 impl Summary {
@@ -106,6 +108,9 @@ impl Summary {
         self.n_degraded += u32::from(recorded.degraded);
         if self.no_stacks.is_none() {
             self.no_stacks.clone_from(&recorded.no_stacks);
+        }
+        if self.no_objects.is_none() {
+            self.no_objects.clone_from(&recorded.no_objects);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use slackwater_base::Tid;
+use slackwater_capture::transport::late::PYTHON_ALLOCATORS;
 use slackwater_capture::transport::{Drained, Message, Mode, Ring, Slot, Texts};
 use slackwater_capture::{Allocation, Ending, Generation, Measure, Record, Writer};
 use slackwater_procfs::{Process, State};
@@ -68,6 +69,7 @@ pub(crate) struct Recorded {
     pub(crate) n_lost: u64,
     pub(crate) degraded: bool,
     pub(crate) no_stacks: Option<String>,
+    pub(crate) no_objects: Option<String>,
 }
 
 impl Recorded {
@@ -96,6 +98,7 @@ impl Recorded {
             n_lost: 0,
             degraded: false,
             no_stacks: None,
+            no_objects: None,
         }
     }
 
@@ -236,6 +239,9 @@ impl Recorded {
             }
             Message::Fact { texts } => {
                 let (key, value) = both(texts, rest);
+                if key == PYTHON_ALLOCATORS {
+                    self.no_objects = Some(value.to_owned());
+                }
                 self.put(now_ns, &Record::Fact { key: key.into(), value: value.into() });
             }
             Message::NoStacks { texts } => {

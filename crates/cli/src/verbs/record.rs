@@ -156,6 +156,10 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
     if let Some(follower) = follower {
         follower.end(printer);
     }
+    // Of a process that was attached to that was said at once.
+    if let Some(why) = ended.as_ref().ok().and_then(|summary| summary.no_objects.as_deref()) {
+        printer.warn(&visible(why));
+    }
     say_ended(ended, files.newest(), printer);
     // As `run` does: the command's own code, whatever it is.
     std::process::exit(code);

@@ -486,10 +486,30 @@ fn builds_whose_allocators_are_not_known_are_refused_by_name() {
         assert_eq!(attached.heard, expected, "{interpreter}");
         ask(&mut target, &["drop", "keep"]);
         let mut command = Program::python(interpreter, "objects", PLANTED).unwrap().to_command();
-        let (seen, _, _) = record(&OBJECTS, &mut command);
+        let (seen, summary, _) = record(&OBJECTS, &mut command);
         let why = seen.facts.get(PYTHON_ALLOCATORS).map(String::as_str);
         assert_eq!(why, expected.why_not(), "{interpreter}");
+        assert_eq!(summary.no_objects.as_deref(), why, "{interpreter}");
     }
+}
+
+/// What a program that is started is refused for is told with what the recording came to. A library that
+/// exports what debug builds do stands for one.
+#[test]
+fn a_program_that_is_started_is_refused_by_name_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let [source, library] = ["debug.c", "debug.so"].map(|name| folder.path().join(name));
+    std::fs::write(&source, "void _Py_NegativeRefcount(void) {}").unwrap();
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(compiled.unwrap().success());
+    let interpreter = known().last().expect("a Python");
+    let mut command = Program::python(interpreter, "objects", PLANTED).unwrap().to_command();
+    let preload = [agent_library().unwrap(), library].map(|path| path.display().to_string());
+    command.env("LD_PRELOAD", preload.join(":"));
+    let (seen, summary, _) = record(&OBJECTS, &mut command);
+    assert_eq!(summary.no_objects.as_deref(), Heard::DebugBuild.why_not());
+    assert_eq!(seen.facts.get(PYTHON_ALLOCATORS), summary.no_objects.as_ref());
+    assert_eq!(seen.n_objects(), 0);
 }
 
 /// The case that other tools have crashed in: a tree whose lists of children grow while the collector of

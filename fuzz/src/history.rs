@@ -58,7 +58,11 @@ struct Recorder {
 
 impl Recorder {
     fn begin(mean: u64) -> Self {
-        let writer = Writer::begin(Vec::new(), 5, 1).expect("memory can be written");
+        let mut writer = Writer::begin(Vec::new(), 5, 1).expect("memory can be written");
+        let mut encoder = Encoder::default();
+        encoder.put(&Record::At(1));
+        encoder.put(&Record::Fact { key: "kernel".into(), value: "6.1".into() });
+        writer.records(Generation::RECORDING, 1, 1, &mut encoder).expect("memory can be written");
         let processes = [const { None }; N_PLACES];
         Self { writer, processes, n_born: 0, now_ns: 1, mean, is_exact: mean == 0 }
     }
@@ -95,11 +99,7 @@ impl Recorder {
                 self.put(number, &Record::Location { id: location, line: 1, function, file });
                 self.put(number, &Record::Stack { id, parent: u32::from(place) % id, location });
             }
-            12 => {
-                // As found from outside: without a word about when.
-                let resident = Record::Resident(u64::from(size) * PAGE_BYTES);
-                self.process(number).encoder.put(&resident);
-            }
+            12 => self.put(number, &Record::Resident(u64::from(size) * PAGE_BYTES)),
             13 => self.put(number, &Record::Lost(size.into())),
             14 if size % 4 == 0 && self.mean == 0 && !self.process(number).samples => {
                 (self.process(number).samples, self.is_exact) = (true, false);

@@ -8,8 +8,8 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use crate::room::Seen;
 
-/// Stacks that are remembered at most.
-pub(crate) const STACKS: usize = 512;
+/// Stacks that are remembered at most: of deep recursion, each call at two of its lines.
+pub(crate) const STACKS: usize = 4096;
 
 /// A stack.
 #[repr(C)]

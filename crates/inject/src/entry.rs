@@ -95,8 +95,13 @@ impl Entry<'_> {
         let chain = self.build(home, stack, announce)?;
         self.reach(Point::Proven)?;
 
-        sys::write_memory(self.memory, chain.base, &chain.bytes)
-            .map_err(|source| Halt::Failed(InjectError::Write { tid, source }))?;
+        sys::write_memory(self.memory, chain.base, &chain.bytes).map_err(|source| {
+            match sys::read_memory(self.memory, chain.base, &mut [0]) {
+                Ok(()) => Halt::Failed(InjectError::Write { tid, source }),
+                // Killed while it was stopped: what was just found there is no more.
+                Err(_) => Halt::Refused(Unsafe::Ended),
+            }
+        })?;
         self.reach(Point::Written)?;
         if Instant::now() > until {
             return Err(Unsafe::TookTooLong.into());

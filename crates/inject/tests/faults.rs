@@ -4,10 +4,11 @@
 mod common;
 
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Peek, eventually, process, program, text, trim, trim_call, until_blocked, victim};
+use rustix::process::{Signal, kill_process};
 use slackwater_base::Pid;
 use slackwater_inject::{InjectError, Options, Point, Target};
 use slackwater_procfs::{Root, State};
@@ -338,7 +339,7 @@ fn fault_06_the_target_is_killed_while_it_is_entered() {
         let victim = victim("waits", WAITS);
         let process = process(&victim);
         let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_micros(round % 40 * 100));
+            std::thread::sleep(Duration::from_micros(round % 40 * 300));
             victim.kill();
         });
         let report = match trim(&process, &Options::default()) {
@@ -351,6 +352,37 @@ fn fault_06_the_target_is_killed_while_it_is_entered() {
         killer.join().unwrap();
     }
     eprintln!("{reports:?}");
+}
+
+/// Killed at every point of an entry, and dead before the entry goes on.
+#[test]
+fn fault_06_the_target_is_killed_at_each_point() {
+    static VICTIM: AtomicI32 = AtomicI32::new(0);
+    fn kill(at: Point, now: Point) -> bool {
+        let pid = Pid(VICTIM.load(Ordering::Relaxed));
+        if at == now && kill_process(rustix::process::Pid::from_raw(pid.0).unwrap(), Signal::KILL).is_ok() {
+            let is_dead = || Root::host().process(pid).and_then(|p| p.stat()).map(|stat| stat.state);
+            eventually("dying", || matches!(is_dead(), Err(_) | Ok(State::Zombie)));
+        }
+        true
+    }
+    for (point, probe) in [
+        (Point::Searching, (|now| kill(Point::Searching, now)) as fn(Point) -> bool),
+        (Point::Stopped, |now| kill(Point::Stopped, now)),
+        (Point::Read, |now| kill(Point::Read, now)),
+        (Point::Proven, |now| kill(Point::Proven, now)),
+        (Point::Written, |now| kill(Point::Written, now)),
+        (Point::Released, |now| kill(Point::Released, now)),
+    ] {
+        let victim = victim("waits", WAITS);
+        let process = process(&victim);
+        VICTIM.store(victim.pid().0, Ordering::Relaxed);
+        match trim(&process, &Options { probe, ..Options::default() }) {
+            // The call may have been made before it died.
+            Ok(_) => assert_eq!(point, Point::Released),
+            Err(error) => assert!(matches!(error, InjectError::Gone { .. }), "{point:?}: {error:?}"),
+        }
+    }
 }
 
 #[test]

@@ -58,7 +58,8 @@ pub struct Stat {
     pub state: State,
     /// Parent (4).
     pub ppid: i32,
-    /// The session that it is in: the pid of the process that began it (6); 0 for threads of the kernel.
+    /// The session that it is in: the pid of the process that began it (6); 0 for threads of the kernel, -1
+    /// for a process that has just been waited for.
     pub session: i32,
     /// Kernel flags (9).
     pub flags: u64,
@@ -95,12 +96,13 @@ impl Stat {
         let ppid = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
         // Some fields (a terminal's process group) are negative: only those that are used must parse.
         let rest: Vec<&[u8]> = fields.take(48).collect();
-        let number = |field: usize| rest.get(field - 5).copied().and_then(field::decimal);
+        let word = |at: usize| rest.get(at - 5).copied();
+        let number = |at: usize| word(at).and_then(field::decimal);
         Some(Self {
             comm,
             state,
             ppid,
-            session: i32::try_from(number(6)?).ok()?,
+            session: std::str::from_utf8(word(6)?).ok()?.parse().ok()?,
             flags: number(9)?,
             minor_faults: number(10)?,
             major_faults: number(12)?,
@@ -139,6 +141,15 @@ mod tests {
         assert_eq!(stat.collected, collected);
         assert_eq!((stat.threads, stat.start_ticks, stat.start_stack), (5, 9876, 140_000));
         assert!(!stat.is_kernel_thread());
+    }
+
+    /// As `do_task_stat` of fs/proc/array.c prints it once the process's signal handlers are released.
+    #[test]
+    fn a_process_that_was_waited_for_a_moment_ago() {
+        let line = b"6363 (python3) X 0 -1 -1 0 -1 4228172 228 0 0 0 0 0 0 0 20 0 0 0 7257941 0 0 0";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.state, stat.ppid, stat.session), (State::Zombie, 0, -1));
+        assert_eq!((stat.minor_faults, stat.start_ticks), (228, 7_257_941));
     }
 
     #[test]

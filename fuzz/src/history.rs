@@ -101,7 +101,7 @@ impl Recorder {
             }
             12 => self.put(number, &Record::Resident(u64::from(size) * PAGE_BYTES)),
             13 => self.put(number, &Record::Lost(size.into())),
-            14 if size % 4 == 0 && self.mean == 0 && !self.process(number).samples => {
+            14 if size.is_multiple_of(4) && self.mean == 0 && !self.process(number).samples => {
                 (self.process(number).samples, self.is_exact) = (true, false);
                 self.put(number, &Record::Degraded(MEAN_BYTES));
             }

@@ -7,6 +7,7 @@
 mod base;
 mod books;
 mod damage;
+mod files;
 mod history;
 mod planted;
 mod recording;
@@ -14,6 +15,7 @@ mod recording;
 pub use base::{Base, Region};
 pub use books::check_books;
 pub use damage::damaged;
+pub use files::{opened, written};
 pub use history::{History, history};
 pub use planted::{Planted, planted};
 pub use recording::{decode, encode, recorded_jemalloc, recordings};

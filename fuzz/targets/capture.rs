@@ -3,11 +3,11 @@
 #![no_main]
 
 use std::io::Cursor;
-use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use slackwater_base::Partial;
-use slackwater_capture::{Capture, Decoder, Encoder, Generation, Record, Writer, format};
+use slackwater_capture::{Capture, Decoder, Record, format};
+use slackwater_fuzz::{opened, written};
 use slackwater_profile::{Profile, Window};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     } else {
         let whole: Vec<Record<'_>> = Decoder::new(rest).map_while(Result::ok).collect();
         assert!(whole.len() <= rest.len());
-        let file = written(&whole);
+        let file = written(&whole).end(3).expect("memory can be written");
         let capture = opened(&file).expect("a sound file");
         assert!(capture.gaps.is_empty(), "{:?}", capture.gaps);
         let read = records(capture);
@@ -33,27 +33,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-fn opened(file: &[u8]) -> Option<Partial<Capture<Cursor<&[u8]>>>> {
-    Capture::from_reader(Path::new("fuzzed"), Cursor::new(file)).ok()
-}
-
 fn records(mut capture: Partial<Capture<Cursor<&[u8]>>>) -> Vec<Record<'static>> {
     let mut records = Vec::new();
     let played = capture.value.play(|_, record| records.push(record.clone().into_owned()));
     played.expect("memory can be read");
     records
-}
-
-/// A file with these records, of two processes in turn.
-fn written(records: &[Record<'_>]) -> Vec<u8> {
-    let mut writer = Writer::begin(Vec::new(), 1, 2).expect("memory can be written");
-    let mut encoder = Encoder::default();
-    for (idx, some) in records.chunks(7).enumerate() {
-        some.iter().for_each(|record| encoder.put(record));
-        let generation = Generation(1 + idx as u32 % 2);
-        writer.records(generation, idx as u64, idx as u64, &mut encoder).expect("memory can be written");
-    }
-    writer.end(3).expect("memory can be written")
 }
 
 /// Adds everything up, as reports do.

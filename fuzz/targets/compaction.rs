@@ -3,13 +3,10 @@
 #![no_main]
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
-use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use slackwater_base::Partial;
-use slackwater_capture::{Capture, Decoder, Encoder, Generation, Record, Writer};
-use slackwater_fuzz::{History, history};
+use slackwater_capture::{Decoder, Record};
+use slackwater_fuzz::{History, history, opened, written};
 use slackwater_profile::{Estimate, ProcessProfile, Profile, StackId, Window, compact};
 
 /// Bytes of records that are kept, for each unit of the input's.
@@ -31,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     } else {
         let records: Vec<Record<'_>> = Decoder::new(rest).map_while(Result::ok).collect();
-        let mut file = written(&records);
+        let mut file = written(&records).leave();
         for keep_bytes in keeps {
             let Some(next) = anew(&file, keep_bytes) else { continue };
             file = next;
@@ -41,12 +38,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-fn opened(file: &[u8]) -> Partial<Capture<Cursor<&[u8]>>> {
-    Capture::from_reader(Path::new("fuzzed"), Cursor::new(file)).expect("a capture")
-}
-
 fn profile(file: &[u8]) -> Profile {
-    let read = Profile::of(opened(file), Window::default()).expect("memory can be read");
+    let read = Profile::of(opened(file).expect("a capture"), Window::default()).expect("memory can be read");
     // Nothing but the end is missing.
     let n_damaged = read.gaps.iter().filter(|gap| gap.cause.contains("damaged")).count();
     assert_eq!(n_damaged, 0, "{:?}", read.gaps);
@@ -54,23 +47,15 @@ fn profile(file: &[u8]) -> Profile {
 }
 
 fn anew(file: &[u8], keep_bytes: u64) -> Option<Vec<u8>> {
-    let compacted = compact(opened(file), Vec::new(), keep_bytes).expect("memory can be written")?;
+    let compacted =
+        compact(opened(file).expect("a capture"), Vec::new(), keep_bytes).expect("memory can be written")?;
     assert_eq!(compacted.written_bytes, compacted.out.len() as u64);
     assert_eq!(compacted.read_bytes, file.len() as u64);
-    assert_eq!(opened(&compacted.out).value.index().summed_until_ns(), Some(compacted.until_ns));
+    assert_eq!(
+        opened(&compacted.out).expect("a capture").value.index().summed_until_ns(),
+        Some(compacted.until_ns)
+    );
     Some(compacted.out)
-}
-
-/// A file with these records, of two processes in turn.
-fn written(records: &[Record<'_>]) -> Vec<u8> {
-    let mut writer = Writer::begin(Vec::new(), 1, 2).expect("memory can be written");
-    let mut encoder = Encoder::default();
-    for (idx, some) in records.chunks(7).enumerate() {
-        some.iter().for_each(|record| encoder.put(record));
-        let generation = Generation(1 + idx as u32 % 2);
-        writer.records(generation, idx as u64, idx as u64, &mut encoder).expect("memory can be written");
-    }
-    writer.leave()
 }
 
 /// The totals of every stack, under its name: allocated, live, and live at the peak of all.

@@ -19,6 +19,9 @@ struct Recording {
     totals: Statistics,
 }
 
+/// What metadata blocks are aligned to: `HUGEPAGE`, in src/base.c.
+const METADATA_BLOCK: u64 = 2 << 20;
+
 static RECORDING: LazyLock<Recording> = LazyLock::new(|| {
     let program = program("jemalloc_small", include_str!("../planted/jemalloc_small.c"));
     let target = program.env("MALLOC_CONF", "narenas:2").spawn().unwrap();
@@ -62,7 +65,9 @@ fn a_word_that_lies_is_unexplained_with_a_gap() {
     let first = whole.claims.iter().map(|claim| claim.start.0.to_le_bytes());
     let described = first.into_iter().find_map(|start| {
         let is_address = |&&at: &&Addr| recording.image.read_u64(at) == Ok(u64::from_le_bytes(start));
-        recording.words.iter().find(is_address).filter(|at| at.is_aligned(8) && at.0 % 128 == 8)
+        // An extent says so in its second word, and a metadata block there names the next one.
+        let is_extent = |at: &&Addr| at.0 % 128 == 8 && !(**at - 8).is_aligned(METADATA_BLOCK);
+        recording.words.iter().find(is_address).filter(is_extent)
     });
     let mut image = recording.image.clone();
     image.poke(*described.unwrap(), &0x1000_u64.to_le_bytes());

@@ -1,10 +1,10 @@
 //! Code objects that stacks are remembered with, and whether one of them may be gone.
 //!
-//! Where every free of Python's object allocator is heard, that of a code object is. As long as none of those
-//! that are watched was freed, each is the one that it was, and none has to be told from another by its mark.
+//! Where the end of each code object is heard (`python::ends`): as long as none of those that are watched has
+//! ended, each is the one that it was, and none has to be told from another by its mark.
 //!
 //! ```text
-//! epoch    0 while frees are not heard; otherwise another one after each free of what may be watched
+//! epoch    0 while ends are not heard; otherwise another one after each end of what may be watched
 //! watched  a bit for each hash of an address
 //! ```
 //!
@@ -30,7 +30,7 @@ impl Codes {
         Self { epoch, watched }
     }
 
-    /// From now on every free of an object is heard.
+    /// From now on every end is heard.
     pub(crate) fn hear(self) {
         self.epoch.store(1, Release);
     }
@@ -41,7 +41,7 @@ impl Codes {
         self.epoch.store(0, Release);
     }
 
-    /// What is remembered now holds until this is another number; 0 when nothing is known of frees.
+    /// What is remembered now holds until this is another number; 0 when nothing is known of ends.
     #[inline]
     pub(crate) fn epoch(self) -> u64 {
         self.epoch.load(Acquire)
@@ -58,7 +58,7 @@ impl Codes {
         }
     }
 
-    /// An object is about to be freed.
+    /// A code object is about to be freed.
     #[inline]
     pub(crate) fn freeing(self, addr: u64) {
         let (word, bit) = place(addr);
@@ -77,7 +77,7 @@ impl Codes {
         self.forget();
     }
 
-    /// As if any code object had been freed.
+    /// As if any code object had ended.
     #[cold]
     pub(crate) fn forget(self) {
         let _ = self.epoch.fetch_update(AcqRel, Relaxed, |epoch| (epoch != 0).then(|| epoch.wrapping_add(1)));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_none_while_frees_are_not_heard() {
+    fn there_is_none_while_ends_are_not_heard() {
         let codes = codes();
         codes.watch(16);
         codes.freeing(16);

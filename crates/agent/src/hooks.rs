@@ -264,6 +264,10 @@ fn unmapping(address: *mut c_void, size: usize) {
     if matches!(process::phase(), SAMPLED | EXACT) {
         if let Some(process) = process::get() {
             process.pieces().unmapped(address as u64);
+            if domains::is_arena(size) {
+                // With an interpreter's end the code in its arenas may be gone, too.
+                process.codes().forget();
+            }
         }
         sys::keeping_errno(|| recorder::unmapped(address as u64, size as u64));
     }

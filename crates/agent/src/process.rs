@@ -166,7 +166,7 @@ impl Process {
                 match mode {
                     Mode::Sampled => SAMPLED,
                     Mode::Exact => {
-                        if self.python().is_ok_and(python::hears_codes) {
+                        if python::ends::are_heard() {
                             self.codes().hear();
                         }
                         EXACT

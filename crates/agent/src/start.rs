@@ -6,6 +6,8 @@
 use core::ffi::CStr;
 use core::sync::atomic::AtomicU64;
 
+#[cfg(not(test))]
+use slackwater_capture::transport::Mode;
 use slackwater_capture::transport::Session;
 use slackwater_capture::transport::late::Late;
 
@@ -53,5 +55,10 @@ pub(crate) fn open(descriptor: i32) -> Result<(Session<'static>, Words), Late> {
 
 /// Records from now on; whether there was memory for it. Asks the loader.
 pub(crate) fn begin(session: Session<'static>, words: Words) -> bool {
-    process::start(session, words, python::find())
+    let python = python::find();
+    #[cfg(not(test))]
+    if let (Mode::Exact, Ok(python)) = (session.settings().mode, &python) {
+        python::ends::take(python.code_type);
+    }
+    process::start(session, words, python)
 }

@@ -4,9 +4,10 @@
 //! tool ── dlopen ─▶ constructor       finds the real functions, changes nothing
 //! tool ── attach ─▶ slots::take       every loaded object calls the hooks; they only pass on
 //!                   domains::take     so does Python, in front of its own allocators
+//!                   ends::take        in exact mode, in front of the end of code objects
 //!                   process::start    now they record
 //! tool ── detach ─▶ process::stop     now they only pass on
-//!                   domains::give_back, slots::give_back
+//!                   ends::give_back, domains::give_back, slots::give_back
 //!                                     everybody calls the real functions again
 //! ```
 //!
@@ -35,7 +36,7 @@ pub(crate) use home::Home;
 pub(crate) use slots::release_mappings_of;
 
 use crate::start;
-use crate::{domains, process, real};
+use crate::{domains, process, python, real};
 
 /// What came of the last call, for the tool to read.
 #[unsafe(no_mangle)]
@@ -98,6 +99,7 @@ fn attach(session: c_int, locks: Option<loader::Locks>) -> Late {
 
 fn detach(locks: Option<loader::Locks>) -> Late {
     process::stop();
+    python::ends::give_back();
     domains::give_back();
     let Some(locks) = locks else { return Late::LoaderUnknown };
     let _held = match locks.try_hold() {

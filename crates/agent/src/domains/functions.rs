@@ -14,7 +14,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{DOMAINS, FUNCTIONS, OBJECTS};
+use super::{DOMAINS, FUNCTIONS};
 use crate::hooks;
 use crate::process::{self, EXACT, SAMPLED, UNARMED};
 use crate::recorder::{self, MEM, OBJECT, RAW};
@@ -198,9 +198,6 @@ fn freeing<const DOMAIN: usize>(phase: u64, block: *mut c_void) -> bool {
     let Some(process) = process::get() else { return false };
     if phase == SAMPLED {
         return hooks::sample_freed(process, block);
-    }
-    if DOMAIN == OBJECTS {
-        process.codes().freeing(block as u64);
     }
     recorder::free(block as u64);
     true

@@ -34,18 +34,13 @@ use slackwater_capture::transport::PythonAllocators;
 use slackwater_capture::transport::late::Heard;
 
 use crate::attach::{Home, definition};
-use crate::process;
 use functions::{ORIGINALS, ours};
 use record::{Data, Get, Record};
 
 /// CPython's `PyMemAllocatorDomain`.
 const DOMAINS: usize = 3;
-/// The last of them.
-const OBJECTS: usize = 2;
 /// Functions of a record.
 const FUNCTIONS: usize = 4;
-/// The last of them.
-const FREE: usize = 3;
 
 /// Exported by builds without the global lock only: they merge reference counts.
 const FREE_THREADED: &CStr = c"_Py_MergeZeroLocalRefcount";
@@ -106,13 +101,6 @@ fn try_to_take(wanted: PythonAllocators) -> Result<Heard, Heard> {
         heard = Heard::Each;
     }
     Ok(heard)
-}
-
-/// Whether the interpreter calls ours, and nobody in front of it, for each object that it frees.
-#[inline]
-pub(crate) fn hears_objects() -> bool {
-    let in_use = data().record_at(IN_USE[OBJECTS].load(Relaxed));
-    in_use.is_some_and(|record| record.function(FREE) == ours(OBJECTS, FREE))
 }
 
 /// What ours call from now on, and for good; refused where they call something else already.
@@ -178,10 +166,6 @@ pub(crate) const fn is_arena(n_bytes: usize) -> bool {
 pub(crate) fn is_stray() -> bool {
     if heard() != Heard::Each {
         return false;
-    }
-    // While ours were out nobody has heard what was freed.
-    if let Some(process) = process::get() {
-        process.codes().forget();
     }
     take_again()
 }

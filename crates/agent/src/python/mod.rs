@@ -7,6 +7,8 @@ mod chain;
 #[cfg(feature = "checked")]
 mod check;
 mod code;
+#[cfg(not(test))]
+pub(crate) mod ends;
 pub(crate) mod frames;
 mod variable;
 mod walk;
@@ -20,8 +22,6 @@ use core::str::FromStr;
 
 use slackwater_layout::cpython::{FrameLayout, PythonVersion, StateHome};
 
-#[cfg(not(test))]
-use crate::domains::hears_objects;
 use crate::sys;
 
 /// In [`crate::process::Process::python_state`]: the layout does not hold.
@@ -79,22 +79,6 @@ pub(crate) fn find() -> Result<Python, &'static str> {
     Ok(Python { layout, state, code_type })
 }
 
-/// Whether the end of each of its code objects is heard, as a free of an object at the same address.
-pub(crate) fn hears_codes(python: &Python) -> bool {
-    /// Of a type whose objects lie behind what the garbage collector keeps of them (Include/object.h).
-    const HAVE_GC: u64 = 1 << 14;
-    /// `tp_flags` of a `PyTypeObject`, in CPython 3.8 to 3.15 (Include/cpython/object.h).
-    const FLAGS: u64 = 168;
-    let flags = sys::read_u64_carefully(python.code_type + FLAGS);
-    hears_objects() && flags.is_some_and(|flags| flags & HAVE_GC == 0)
-}
-
-/// The test's own process has no Python.
-#[cfg(test)]
-const fn hears_objects() -> bool {
-    false
-}
-
 fn version() -> Option<PythonVersion> {
     if let Some(symbol) = sys::global_symbol(c"Py_Version") {
         let symbol = symbol as u64;
@@ -105,4 +89,12 @@ fn version() -> Option<PythonVersion> {
     let text = sys::python_version()?;
     let end = text.iter().position(|&byte| byte == b' ').unwrap_or(text.len());
     PythonVersion::from_str(core::str::from_utf8(text.get(..end)?).ok()?).ok()
+}
+
+/// The test's own process has no Python.
+#[cfg(test)]
+pub(crate) mod ends {
+    pub(crate) const fn are_heard() -> bool {
+        false
+    }
 }

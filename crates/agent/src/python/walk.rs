@@ -20,7 +20,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use slackwater_layout::cpython::FrameLayout;
 
 use super::frames::{self, Frames, PROBED_FRAMES, Probing, Reader, SameCode, Trusting, Unlike};
-use super::{Python, hears_objects};
+use super::{Python, ends};
 use crate::process::Process;
 use crate::recorder;
 use crate::room::{self, DEEPEST, Level, Room, Seen};
@@ -58,8 +58,7 @@ pub(crate) fn change(process: &Process, python: &Python, thread_state: u64, room
 /// How the code of the frames that a room remembers is known to be the same.
 #[inline]
 fn same_code(process: &Process, room: &Room) -> SameCode {
-    // In this order: while ours are put in front again, the epoch changes first.
-    let epoch = if hears_objects() { process.codes().epoch() } else { 0 };
+    let epoch = if ends::are_heard() { process.codes().epoch() } else { 0 };
     if room.keeps_codes(epoch) { SameCode::ByAddress } else { SameCode::ByMark }
 }
 

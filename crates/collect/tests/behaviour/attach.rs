@@ -201,6 +201,44 @@ fn settings(options: &Options) -> slackwater_capture::transport::Settings {
     Collector::new(options, Vec::new()).unwrap().settings()
 }
 
+/// Code is made, run and let go again and again.
+const MAKES_CODE: &str = "
+dealloc = id(type((lambda: 0).__code__)) + 48
+ready(hex(dealloc))
+for command in commands():
+    for number in range(3000):
+        exec('def made(): return bytes(%d)\\nmade()' % (600 + number))
+    reply('done')
+";
+
+/// CPython's function for the end of code objects has ours in front of it, and afterwards it is alone again.
+#[test]
+fn code_objects_end_as_before_while_that_is_heard_and_afterwards() {
+    if !is_with_proc("attach::code_objects_end_as_before_while_that_is_heard_and_afterwards") {
+        return;
+    }
+    for interpreter in interpreters().iter().filter(|one| !one.is_debug() && !one.is_free_threaded()) {
+        let mut target = Program::python(interpreter, "makes_code", MAKES_CODE).unwrap().spawn().unwrap();
+        let memory = File::open(format!("/proc/{}/mem", target.pid())).unwrap();
+        let [dealloc] = target.greeting_numbers()[..] else { panic!("an address") };
+        let stands_there = || {
+            let mut word = [0; 8];
+            memory.read_exact_at(&mut word, dealloc).unwrap();
+            u64::from_le_bytes(word)
+        };
+        let before = stands_there();
+        for (options, is_heard) in [(&EXACT, true), (&SAMPLED, false), (&EXACT, true)] {
+            let told = attached(options, &mut target, |target| {
+                assert_eq!(target.ask("make").unwrap(), "done");
+                assert_eq!(stands_there() != before, is_heard, "{interpreter}");
+            });
+            assert_eq!(told.no_stacks, None, "{interpreter}");
+            assert_eq!(stands_there(), before, "{interpreter}");
+            assert_eq!(target.ask("make").unwrap(), "done");
+        }
+    }
+}
+
 #[test]
 fn samples_too() {
     let mut target = allocating(python());

@@ -1,11 +1,13 @@
 //! A recorded heap, whole and with words of it overwritten: no panic, no endless walk, and books that
 //! still account for every byte they claim.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use slackwater_base::{Addr, Class};
 use slackwater_heap::jemalloc::{JemallocError, Snapshot, Statistics, find_block, read_block, walk};
+use slackwater_layout::jemalloc::LeafWord;
 use slackwater_memory::{Image, MemoryExt};
 
 use crate::held::{Walked, program};
@@ -18,9 +20,6 @@ struct Recording {
     words: Vec<Addr>,
     totals: Statistics,
 }
-
-/// What metadata blocks are aligned to: `HUGEPAGE`, in src/base.c.
-const METADATA_BLOCK: u64 = 2 << 20;
 
 static RECORDING: LazyLock<Recording> = LazyLock::new(|| {
     let program = program("jemalloc_small", include_str!("../planted/jemalloc_small.c"));
@@ -61,16 +60,15 @@ fn a_page_map_elsewhere_is_refused() {
 fn a_word_that_lies_is_unexplained_with_a_gap() {
     let recording = &*RECORDING;
     let whole = walk(&recording.image, &recording.block).unwrap().value.heap;
-    // The description of the first extent says that it is somewhere else.
-    let first = whole.claims.iter().map(|claim| claim.start.0.to_le_bytes());
-    let described = first.into_iter().find_map(|start| {
-        let is_address = |&&at: &&Addr| recording.image.read_u64(at) == Ok(u64::from_le_bytes(start));
-        // An extent says so in its second word, and a metadata block there names the next one.
-        let is_extent = |at: &&Addr| at.0 % 128 == 8 && !(**at - 8).is_aligned(METADATA_BLOCK);
-        recording.words.iter().find(is_address).filter(is_extent)
-    });
+    // The description of an extent says that it is somewhere else. It is in use: the page map names it, with the
+    // extent's class above its address.
+    let read = |at: Addr| recording.image.read_u64(at).unwrap_or(0);
+    let of_pages = recording.words.iter().map(|&at| read(at)).filter(|word| word >> 48 != 0);
+    let in_use: BTreeSet<Addr> = of_pages.filter_map(|word| LeafWord(word).extent()).collect();
+    let starts: BTreeSet<u64> = whole.claims.iter().map(|claim| claim.start.0).collect();
+    let described = in_use.iter().map(|&at| at + 8).find(|at| starts.contains(&read(*at)));
     let mut image = recording.image.clone();
-    image.poke(*described.unwrap(), &0x1000_u64.to_le_bytes());
+    image.poke(described.unwrap(), &0x1000_u64.to_le_bytes());
     let partial = walk(&image, &recording.block).unwrap();
     assert!(partial.gaps.iter().any(|gap| gap.cause.contains("changed each time")), "{:?}", partial.gaps);
     assert!(partial.value.heap.ledger[Class::Unexplained].process > 0);

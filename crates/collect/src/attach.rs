@@ -85,7 +85,7 @@ fn said(what: &Option<Late>) -> &'static str {
         Some(Late::Busy) => "finds another thread in the loader each time",
         Some(Late::Taken) => "records for somebody else already",
         Some(Late::NotASession) => "does not understand this release",
-        Some(Late::NoMemory) => "gets no memory: is there a limit on it (ulimit -v)?",
+        Some(Late::NoMemory) => "gets no memory: its address space is limited (ulimit -v)",
         Some(Late::LoaderUnknown) => "does not know this loader",
         Some(Late::Attached | Late::Detached) | None => "does not answer in time",
     }
@@ -101,6 +101,10 @@ impl AttachError {
             Self::Refused { what: Some(Late::Taken), .. } => {
                 Some("end the other recording first; one that was killed is forgotten after ten seconds")
             }
+            Self::Refused { what: Some(Late::NoMemory), .. } => Some(
+                "it takes 0.7 GB of addresses, nearly all untouched; `prlimit --as=unlimited --pid PID` allows \
+                 them while it runs",
+            ),
             Self::Refused { .. } => Some("start the service with `slackwater record --` instead"),
         }
     }

@@ -230,8 +230,8 @@ pub(super) fn say_ended(ended: Result<Summary, CollectError>, newest: &Path, pri
 fn say(summary: &Summary, output: &Path, printer: &Printer) {
     if summary.n_processes == 0 {
         printer.warn(
-            "nothing was recorded: the agent was not loaded. Is the program static, built for musl, or \
-             started with raised rights?",
+            "nothing was recorded: the agent was not loaded. Is the program static, built for musl, \
+             started with raised rights, or limited in its address space (ulimit -v)?",
         );
         return;
     }

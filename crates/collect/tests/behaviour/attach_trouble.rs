@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use slackwater_base::Pid;
-use slackwater_collect::Collector;
+use slackwater_capture::transport::late::Late;
+use slackwater_collect::{AttachError, Collector};
 use slackwater_inject::Point;
 use slackwater_procfs::Root;
 use slackwater_testkit::{Program, Target, rounds};
@@ -175,4 +176,22 @@ fn memory_does_not_grow_with_the_number_of_recordings() {
     // The program itself keeps 700 kB each time.
     let growth = last.saturating_sub(first) / n_recordings;
     assert!(growth < 1 << 20, "{growth} bytes for each recording");
+}
+
+#[test]
+fn a_process_whose_addresses_are_limited_is_refused_until_the_limit_is_lifted() {
+    let mut target = program!("late").spawn().unwrap();
+    let limit = |bytes: &str| {
+        let pid = target.pid().to_string();
+        let done = Command::new("prlimit").args([&format!("--as={bytes}:unlimited"), "--pid", &pid]).status();
+        assert!(done.unwrap().success());
+    };
+    limit("400000000");
+    let collector = Collector::new(&EXACT, Vec::new()).unwrap();
+    let error = agent().attach(&process(&target), &collector.settings(), &patient()).unwrap_err();
+    assert!(matches!(error, AttachError::Refused { what: Some(Late::NoMemory), .. }), "{error:?}");
+    assert!(error.hint().unwrap().contains("prlimit --as=unlimited"));
+    collector.end().unwrap();
+    limit("unlimited");
+    attached(&EXACT, &mut target, |target| assert_eq!(target.ask("keep").unwrap(), "kept"));
 }

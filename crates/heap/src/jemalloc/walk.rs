@@ -44,15 +44,17 @@ pub fn walk(memory: &dyn Memory, block: &Snapshot) -> Result<Partial<Walked>, Je
     if block.page_map.is_null() || block.arenas.is_null() {
         return Err(JemallocError::NoPageMap);
     }
+    let mut best = Pass::over(memory, block)?;
     let mut retries = 0;
-    loop {
-        let pass = Pass::over(memory, block)?;
-        if pass.n_torn == 0 || pass.is_hopeless() || retries + 1 >= ATTEMPTS {
-            return pass.finish(block, retries);
-        }
+    while best.n_torn > 0 && !best.is_hopeless() && retries + 1 < ATTEMPTS {
         retries += 1;
         memory.let_run(PAUSE);
+        let pass = Pass::over(memory, block)?;
+        if pass.lost_bytes() <= best.lost_bytes() {
+            best = pass;
+        }
     }
+    best.finish(block, retries)
 }
 
 /// Extents that may be torn in one walk, besides one in this many: more is no jemalloc.
@@ -236,6 +238,12 @@ impl<'a> Pass<'a> {
             arena.ledger[Class::Unexplained] += resident;
         }
         Ok(())
+    }
+
+    /// Resident bytes of what was torn.
+    fn lost_bytes(&self) -> u64 {
+        let arenas = self.arenas.values().chain(&self.pools);
+        arenas.map(|arena| arena.ledger[Class::Unexplained].process).sum()
     }
 
     fn finish(mut self, block: &Snapshot, retries: u32) -> Result<Partial<Walked>, JemallocError> {

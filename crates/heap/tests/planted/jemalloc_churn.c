@@ -2,11 +2,14 @@
 #include <pthread.h>
 
 static void *_Atomic exchange[256];
+static _Atomic size_t at_work;
 
 static void *churn(void *argument) {
     uint32_t state = (uint32_t)(size_t)argument * 2654435761u + 1;
     void *mine[512] = {0};
-    for (;;) {
+    for (size_t turn = 0;; turn++) {
+        // As many blocks as it ever has, more or less.
+        if (turn == 16 * 512) at_work++;
         state = state * 1664525 + 1013904223;
         uint32_t kind = (state >> 4) % 64;
         size_t slot = (state >> 8) % 512;
@@ -21,7 +24,9 @@ static void *churn(void *argument) {
 
 int main(int argc, char **argv) {
     pthread_t thread;
-    for (size_t i = 0; i < (size_t)(argc > 1 ? atoi(argv[1]) : 8); i++) pthread_create(&thread, NULL, churn, (void *)(i + 1));
+    size_t threads = argc > 1 ? atoi(argv[1]) : 8;
+    for (size_t i = 0; i < threads; i++) pthread_create(&thread, NULL, churn, (void *)(i + 1));
+    while (at_work < threads) usleep(1000);
     ready("%s", "");
     serve_books();
 }

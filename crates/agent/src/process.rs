@@ -274,9 +274,10 @@ impl Process {
     }
 
     /// What a thread remembers of native code, beside its room of the same number.
-    pub(crate) fn native_room(&self, number: usize) -> Option<Cache> {
-        let start = NATIVE_ROOMS + number * native::ROOM_WORDS;
-        Cache::new(self.words.get(start..start + native::ROOM_WORDS)?)
+    #[inline]
+    pub(crate) fn native_room(&self, number: usize) -> Option<&'static Cache> {
+        let rooms: &'static [[AtomicU64; native::ROOM_WORDS]] = self.words[NATIVE_ROOMS..].as_chunks().0;
+        rooms.get(number).map(Cache::new)
     }
 
     pub(crate) fn python(&self) -> Result<&Python, &'static str> {

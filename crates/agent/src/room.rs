@@ -34,7 +34,8 @@ const _: () = assert!(DEEPEST.is_power_of_two());
 pub(crate) struct Seen {
     /// Where it lies.
     pub(crate) frame: u64,
-    /// Where in its code it is, as it says so itself; the key of native code.
+    /// Where in its code it is, as it says so itself; in 3.11 with a flag (`python::begins_call`); the key of
+    /// native code.
     pub(crate) instruction: u64,
     /// Its code; 0 for none.
     pub(crate) code: u64,

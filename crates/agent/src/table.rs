@@ -20,7 +20,7 @@ pub(crate) const ENTRY_WORDS: usize = 2;
 /// Entries of the first part.
 const FIRST: usize = 4096;
 /// Entries of one part that are looked at for a key.
-const STEPS: usize = 16;
+const STEPS: usize = 8;
 /// And of the last part.
 const LAST_STEPS: usize = 64;
 /// Times that a thread looks whether another one has finished its definition.

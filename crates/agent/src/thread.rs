@@ -1,7 +1,9 @@
 //! The calling thread: its words, and its room.
 //!
 //! Invariant: a thread has at most one room, and a room one thread.
+#![allow(unsafe_code)] // the address of a room as the room
 
+use core::ptr::null_mut;
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::process::Process;
@@ -27,7 +29,7 @@ pub(crate) fn renew(process: &Process, thread: &ThreadLocal) {
 #[cold]
 fn fill_in(process: &Process, thread: &ThreadLocal) {
     thread.tid.store(sys::tid(), Relaxed);
-    thread.room.store(0, Relaxed);
+    thread.room.store(null_mut(), Relaxed);
     thread.random.store(0, Relaxed);
     thread.key.store(process.key(), Relaxed);
 }
@@ -35,17 +37,21 @@ fn fill_in(process: &Process, thread: &ThreadLocal) {
 /// The room of a thread whose words are filled in; `None` when there are more threads than rooms.
 #[inline]
 pub(crate) fn room(process: &Process, thread: &ThreadLocal) -> Option<&'static Room> {
-    let number = thread.room.load(Relaxed) as usize;
-    if number != 0 {
-        return process.room(number - 1);
-    }
+    // SAFETY: null, or the address of a room that is never unmapped.
+    let room = unsafe { thread.room.load(Relaxed).as_ref() };
+    if room.is_some() { room } else { claim_room(process, thread) }
+}
+
+#[cold]
+fn claim_room(process: &Process, thread: &ThreadLocal) -> Option<&'static Room> {
     let number = find_room(process, thread.tid.load(Relaxed))?;
-    thread.room.store(number as u32 + 1, Relaxed);
-    process.room(number)
+    let room = process.room(number)?;
+    thread.room_number.store(number as u32, Relaxed);
+    thread.room.store(core::ptr::from_ref(room).cast_mut(), Relaxed);
+    Some(room)
 }
 
 /// A room of a thread that is gone, or a new one.
-#[cold]
 fn find_room(process: &Process, tid: u32) -> Option<usize> {
     let n_used = (process.n_rooms().load(Relaxed) as usize).min(ROOMS);
     let claim = |number: usize, from: u64| process.room(number).is_some_and(|room| room.claim(from, tid));

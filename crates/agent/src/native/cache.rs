@@ -9,15 +9,16 @@
 //!
 //! Invariant: only its thread uses it, and only in one hook at a time. An entry whose pc is there is whole,
 //! and of the list in the head.
+#![allow(unsafe_code)] // the words of a room as its fields
 
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use slackwater_unwind::{List, RULE_WORDS};
 
-use super::calls::{self, Calls};
-use super::steps::{self, Steps};
-use super::trail::{self, Trail};
+use super::calls::Calls;
+use super::steps::Steps;
+use super::trail::Trail;
 
 const HEAD_WORDS: usize = 8;
 const LIST: usize = 0;
@@ -31,8 +32,7 @@ const ENTRIES: usize = 512;
 const ENTRY_WORDS: usize = 4;
 
 /// Words for one thread, in whole pages.
-pub(crate) const ROOM_WORDS: usize =
-    (HEAD_WORDS + ENTRIES * ENTRY_WORDS + calls::WORDS + steps::WORDS + trail::WORDS).next_multiple_of(512);
+pub(crate) const ROOM_WORDS: usize = (size_of::<Cache>() / 8).next_multiple_of(512);
 
 /// What is known of an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,29 +43,21 @@ pub(super) struct Known {
 }
 
 /// The memory of one thread.
-#[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Cache {
-    head: &'static [AtomicU64; HEAD_WORDS],
-    entries: &'static [[AtomicU64; ENTRY_WORDS]],
+    head: [AtomicU64; HEAD_WORDS],
+    entries: [[AtomicU64; ENTRY_WORDS]; ENTRIES],
     pub(super) calls: Calls,
     pub(super) steps: Steps,
     pub(super) trail: Trail,
 }
 
 impl Cache {
-    /// In these words; `None` when they are too few.
-    pub(crate) fn new(words: &'static [AtomicU64]) -> Option<Self> {
-        let (head, rest) = words.split_first_chunk()?;
-        let (entries, rest) = rest.split_at_checked(ENTRIES * ENTRY_WORDS)?;
-        let (calls, rest) = rest.split_first_chunk()?;
-        let (steps, rest) = rest.split_first_chunk()?;
-        Some(Self {
-            head,
-            entries: entries.as_chunks().0,
-            calls: Calls::new(calls),
-            steps: Steps::new(steps),
-            trail: Trail::new(rest.first_chunk()?)?,
-        })
+    /// The room in these words.
+    #[inline]
+    pub(crate) fn new(words: &'static [AtomicU64; ROOM_WORDS]) -> &'static Self {
+        // SAFETY: a room consists of such words and of nothing else, and `ROOM_WORDS` hold it.
+        unsafe { &*words.as_ptr().cast() }
     }
 
     /// Forgets what is no longer true: with another list all rules, and walks by them, in another thread its
@@ -84,22 +76,28 @@ impl Cache {
         }
     }
 
-    fn entry(&self, pc: u64) -> Option<&'static [AtomicU64; ENTRY_WORDS]> {
+    /// Whether all is of this list and this thread.
+    #[inline]
+    pub(super) fn is_of(&self, list: List, tid: u32) -> bool {
+        self.head[LIST].load(Relaxed) == list.0 && self.head[THREAD].load(Relaxed) == u64::from(tid)
+    }
+
+    fn entry(&self, pc: u64) -> &[AtomicU64; ENTRY_WORDS] {
         // The lowest bits of return addresses are as good as any.
-        self.entries.get((pc ^ pc >> 9) as usize % ENTRIES)
+        &self.entries[(pc ^ pc >> 9) as usize % ENTRIES]
     }
 
     /// What is remembered of the code at `pc`.
     #[inline]
     pub(super) fn get(&self, pc: u64) -> Option<Known> {
-        let [at, first, second, key] = self.entry(pc)?;
+        let [at, first, second, key] = self.entry(pc);
         let known = Known { rule: [first.load(Relaxed), second.load(Relaxed)], key: key.load(Relaxed) };
         (at.load(Relaxed) == pc).then_some(known)
     }
 
     /// Remembers it.
     pub(super) fn put(&self, pc: u64, known: Known) {
-        let Some([at, first, second, key]) = self.entry(pc) else { return };
+        let [at, first, second, key] = self.entry(pc);
         at.store(0, Relaxed);
         // Release: a hook that is left in the middle, by a jump out of a signal's handler, leaves no entry.
         first.store(known.rule[0], Release);
@@ -131,7 +129,7 @@ impl Cache {
     }
 
     /// How often this thread has waited in vain.
-    pub(super) fn waits(&self) -> &'static AtomicU64 {
+    pub(super) fn waits(&self) -> &AtomicU64 {
         &self.head[WAITS]
     }
 }

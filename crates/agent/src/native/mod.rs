@@ -36,9 +36,11 @@ use core::sync::atomic::Ordering::Relaxed;
 use slackwater_unwind::Region;
 
 use crate::process::Process;
-use crate::python::frames;
+use crate::python::{self, Change, Python, frames};
 use crate::room::Room;
 use crate::sys::ThreadLocal;
+use stack::Stack;
+use trail::Followed;
 use walk::Walk;
 use weave::Weave;
 
@@ -46,10 +48,8 @@ use weave::Weave;
 #[inline(never)]
 pub(crate) fn current(process: &Process, thread: &ThreadLocal, room: &'static Room) -> u32 {
     let region = Region::new(process.session().native());
-    let number = thread.room.load(Relaxed) as usize;
-    let (Some(slot), Some(cache)) =
-        (region.slot(process.ring_number()), process.native_room(number.wrapping_sub(1)))
-    else {
+    let number = thread.room_number.load(Relaxed) as usize;
+    let (Some(slot), Some(cache)) = (region.slot(process.ring_number()), process.native_room(number)) else {
         return 0;
     };
     let start = registers::here();
@@ -59,7 +59,14 @@ pub(crate) fn current(process: &Process, thread: &ThreadLocal, room: &'static Ro
     }
     #[cfg(feature = "checked")]
     let before = whole::read(process, room, walk);
-    let remembered = remembered(process, room, cache, walk());
+    let is_remembered = cache.is_of(slot.list(process.pid()), thread.tid.load(Relaxed));
+    let again = match is_remembered {
+        true => cache.trail.again(&start, &mut Stack::new(process, cache, start.sp)),
+        false => None,
+    };
+    let remembered = again
+        .or_else(|| cache.trail.follow(&mut walk()))
+        .and_then(|native| with_python(process, room, cache, &native));
     #[cfg(feature = "checked")]
     whole::check(remembered, before, whole::read(process, room, walk));
     remembered.unwrap_or_else(|| {
@@ -68,13 +75,36 @@ pub(crate) fn current(process: &Process, thread: &ThreadLocal, room: &'static Ro
     })
 }
 
-/// By what is remembered of the last stack; `None` when it is too deep for that.
+/// The stack of a walk and of Python's frames; `None` when it is too deep to be remembered.
 #[inline(always)]
-fn remembered(process: &Process, room: &'static Room, cache: Cache, mut walk: Walk<'_>) -> Option<u32> {
-    let native = cache.trail.follow(&mut walk)?;
-    let python = process.python().ok();
-    let python = python.and_then(|python| Some((python, frames::thread_state(process, python)?)));
-    let stack = Weave::read(process, python, room, cache, &native)?.stack();
-    cache.trail.remember(&native);
+fn with_python(
+    process: &Process,
+    room: &'static Room,
+    cache: &'static Cache,
+    native: &Followed,
+) -> Option<u32> {
+    let python = process.python().ok().and_then(|python| {
+        let thread_state = frames::thread_state(process, python)?;
+        Some((python, python::change(process, python, thread_state, room)?))
+    });
+    let last = weave::last(room, cache, native, python.as_ref().map(|(_, change)| change));
+    let stack = match last {
+        Some(stack) => stack,
+        None => woven(process, python, room, cache, native)?,
+    };
+    cache.trail.remember(native);
     Some(stack)
+}
+
+/// As they are woven where something has changed.
+#[inline(never)]
+fn woven(
+    process: &Process,
+    python: Option<(&Python, Change)>,
+    room: &'static Room,
+    cache: &'static Cache,
+    native: &Followed,
+) -> Option<u32> {
+    cache.trail.forget();
+    Some(Weave::of(process, python, room, cache, native)?.stack())
 }

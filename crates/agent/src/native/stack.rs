@@ -21,18 +21,45 @@ const TRIED_BYTES: u64 = 16 << 20;
 
 /// The stack of this thread.
 pub(super) struct Stack {
-    /// Not above `high`.
-    low: u64,
-    high: u64,
+    known: Known,
     /// A page that could be read.
     tried: u64,
 }
 
+/// The part of it that is known to be readable.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    low: u64,
+    n_bytes: u64,
+}
+
+impl Known {
+    fn new(low: u64, high: u64) -> Self {
+        Self { low, n_bytes: high.saturating_sub(low) }
+    }
+
+    /// The eight bytes at `addr`, if they are in it.
+    #[inline(always)]
+    pub(super) fn word(self, addr: u64) -> Option<u64> {
+        let is_in_it = addr.wrapping_sub(self.low) < self.n_bytes && addr.is_multiple_of(8);
+        // SAFETY: within pages of this thread's own stack, all of which could be read; they stay as long as
+        // the frames on them. The end is page-aligned or 8 bytes below a control block.
+        is_in_it.then(|| unsafe { sys::read_u64(addr) })
+    }
+}
+
 impl Stack {
     /// From the stack pointer `sp` on.
+    #[inline]
     pub(super) fn new(process: &Process, cache: &Cache, sp: u64) -> Self {
         let (low, high) = readable(process, cache, sp).unwrap_or_default();
-        Self { low: low.min(high), high, tried: 0 }
+        Self { known: Known::new(low, high), tried: 0 }
+    }
+
+    /// The part that need not be tried.
+    #[inline]
+    pub(super) fn known(&self) -> Known {
+        self.known
     }
 }
 
@@ -47,20 +74,14 @@ impl Stack {
     /// Of these words, wherever they are.
     pub(super) fn of(words: &[u64]) -> Self {
         let range = words.as_ptr_range();
-        Self { low: range.start as u64, high: range.end as u64, tried: 0 }
+        Self { known: Known::new(range.start as u64, range.end as u64), tried: 0 }
     }
 }
 
 impl Memory for Stack {
     #[inline]
     fn word(&mut self, addr: u64) -> Option<u64> {
-        let is_known = addr.wrapping_sub(self.low) < self.high - self.low && addr.is_multiple_of(8);
-        if !is_known {
-            return self.try_word(addr);
-        }
-        // SAFETY: within pages of this thread's own stack, all of which could be read; they stay as long as
-        // the frames on them. The end is page-aligned or 8 bytes below a control block.
-        Some(unsafe { sys::read_u64(addr) })
+        self.known.word(addr).or_else(|| self.try_word(addr))
     }
 }
 

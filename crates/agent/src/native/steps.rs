@@ -15,27 +15,19 @@ use crate::table::mixed;
 
 const PAIRS: usize = 4096;
 
-/// Words of them.
-pub(super) const WORDS: usize = PAIRS * 4;
-
 /// The steps that a thread remembers.
-#[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Steps {
-    words: &'static [AtomicU64; WORDS],
+    pairs: [[AtomicU64; 4]; PAIRS],
 }
 
 impl Steps {
-    pub(super) fn new(words: &'static [AtomicU64; WORDS]) -> Self {
-        Self { words }
-    }
-
     /// The stack with one more frame on top, which `define` knows unless it is remembered.
     #[inline]
-    pub(super) fn on(self, below: u32, location: u32, define: impl FnOnce() -> u32) -> u32 {
+    pub(super) fn on(&self, below: u32, location: u32, define: impl FnOnce() -> u32) -> u32 {
         // Locations start with 1.
         let step = u64::from(below) << 32 | u64::from(location);
-        let pair = mixed(step) as usize % PAIRS * 4;
-        let [known, stack, older, older_stack] = [0, 1, 2, 3].map(|word| &self.words[pair + word]);
+        let [known, stack, older, older_stack] = &self.pairs[mixed(step) as usize % PAIRS];
         if known.load(Relaxed) == step {
             return stack.load(Relaxed) as u32;
         }
@@ -65,8 +57,7 @@ mod tests {
 
     #[test]
     fn a_step_is_remembered_unless_there_was_none() {
-        let words: Vec<_> = std::iter::repeat_with(|| AtomicU64::new(0)).take(WORDS).collect();
-        let steps = Steps::new(words.leak().first_chunk().unwrap());
+        let steps = Steps { pairs: [const { [const { AtomicU64::new(0) }; 4] }; PAIRS] };
         assert_eq!(steps.on(1, 2, || 0), 0);
         assert_eq!(steps.on(1, 2, || 3), 3);
         assert_eq!(steps.on(1, 2, || panic!("known")), 3);

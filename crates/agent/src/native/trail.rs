@@ -21,9 +21,9 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use slackwater_unwind::{Base, Cfa, Ended, Memory, Registers, Rule, Saved};
 
-use super::cache::Known;
+use super::cache;
 use super::merge::location;
-use super::stack::Stack;
+use super::stack::{Known, Stack};
 use super::walk::{Frame, Walk};
 
 /// Most frames that are remembered.
@@ -35,9 +35,6 @@ const BP: usize = 2;
 const BX: usize = 3;
 const SAVES: usize = 4;
 const ABOUT: usize = 5;
-
-/// Words of a trail.
-pub(super) const WORDS: usize = 2 + FRAMES * FRAME_WORDS;
 
 // An index is below `FRAMES`. The remainder says so to the compiler, and costs nothing.
 const _: () = assert!(FRAMES.is_power_of_two());
@@ -64,6 +61,8 @@ const USED: u32 = 58;
 const COUNTS: u32 = 60;
 /// What lies on the stack counts.
 const SAVED_COUNTS: u32 = 62;
+/// A return address does not say alone where the caller is.
+const MORE: u64 = IS_OPAQUE | BOTH << SAVED_COUNTS;
 
 /// What a remembered frame is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,37 +93,45 @@ pub(super) struct Followed {
 }
 
 /// The last walk of one thread.
-#[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Trail {
-    depth: &'static AtomicU64,
-    is_cut: &'static AtomicU64,
-    frames: &'static [[AtomicU64; FRAME_WORDS]; FRAMES],
+    depth: AtomicU64,
+    is_cut: AtomicU64,
+    frames: [[AtomicU64; FRAME_WORDS]; FRAMES],
 }
 
 impl Trail {
-    pub(super) fn new(words: &'static [AtomicU64; WORDS]) -> Option<Self> {
-        let [depth, is_cut, frames @ ..] = words;
-        Some(Self { depth, is_cut, frames: frames.as_chunks().0.try_into().ok()? })
-    }
-
     /// Remembers nothing.
-    pub(super) fn forget(self) {
+    pub(super) fn forget(&self) {
         self.depth.store(0, Relaxed);
     }
 
     /// The stack that goes with it is put together: it may be relied on.
     #[inline]
-    pub(super) fn remember(self, followed: &Followed) {
+    pub(super) fn remember(&self, followed: &Followed) {
         if followed.is_sure {
             self.is_cut.store(u64::from(followed.ended == Ended::Unknown), Relaxed);
             self.depth.store(followed.depth as u64, Relaxed);
         }
     }
 
+    /// The walk that begins with these registers, if it is the last one again, all of it.
+    #[inline]
+    pub(super) fn again(&self, registers: &Registers, stack: &mut Stack) -> Option<Followed> {
+        let depth = (self.depth.load(Relaxed) as usize).min(FRAMES);
+        let newest = depth.checked_sub(1)?;
+        let is_whole = self.is_cut.load(Relaxed) == 0;
+        if !is_whole || !self.is_at(newest, registers) || self.unchanged(newest, stack) != 0 {
+            return None;
+        }
+        let n_loops = self.n_loops(newest);
+        Some(Followed { kept: depth, depth, n_loops, ended: Ended::Outermost, is_same: true, is_sure: true })
+    }
+
     /// Follows a walk to its end, or to where it goes on as the last one did; `None` when there are too many
     /// frames. Nothing is remembered until [`Self::remember`].
-    #[inline]
-    pub(super) fn follow(self, walk: &mut Walk<'_>) -> Option<Followed> {
+    #[inline(never)]
+    pub(super) fn follow(&self, walk: &mut Walk<'_>) -> Option<Followed> {
         let list = walk.list;
         let former = (self.depth.load(Relaxed) as usize).min(FRAMES);
         self.forget();
@@ -170,7 +177,7 @@ impl Trail {
 
     /// What a frame is.
     #[inline]
-    pub(super) fn kind(self, idx: usize) -> Kind {
+    pub(super) fn kind(&self, idx: usize) -> Kind {
         let about = self.word(idx, ABOUT);
         match (about & IS_OWN, about & IS_LOOP) {
             (0, 0) => Kind::Native(about as u32),
@@ -181,12 +188,12 @@ impl Trail {
 
     /// How many frames up to this one are the interpreter's loop.
     #[inline]
-    pub(super) fn n_loops(self, idx: usize) -> usize {
+    pub(super) fn n_loops(&self, idx: usize) -> usize {
         (self.word(idx, ABOUT) >> LOOPS_AT & LOOPS_MASK) as usize
     }
 
     /// The place behind so many frames of the loop, of a walk of `depth` frames.
-    pub(super) fn behind(self, n_loops: usize, depth: usize) -> usize {
+    pub(super) fn behind(&self, n_loops: usize, depth: usize) -> usize {
         if n_loops == 0 {
             return 0;
         }
@@ -198,16 +205,16 @@ impl Trail {
     }
 
     #[inline(always)]
-    fn word(self, idx: usize, word: usize) -> u64 {
+    fn word(&self, idx: usize, word: usize) -> u64 {
         self.frames[idx % FRAMES][word % FRAME_WORDS].load(Relaxed)
     }
 
     #[inline(always)]
-    fn set_word(self, idx: usize, word: usize, value: u64) {
+    fn set_word(&self, idx: usize, word: usize, value: u64) {
         self.frames[idx % FRAMES][word % FRAME_WORDS].store(value, Relaxed);
     }
 
-    fn registers(self, idx: usize) -> Registers {
+    fn registers(&self, idx: usize) -> Registers {
         let about = self.word(idx, ABOUT);
         Registers {
             pc: self.word(idx, PC),
@@ -220,7 +227,7 @@ impl Trail {
 
     /// Whether a walk with these registers goes on as from a frame, if the stack is the same.
     #[inline]
-    fn is_at(self, idx: usize, registers: &Registers) -> bool {
+    fn is_at(&self, idx: usize, registers: &Registers) -> bool {
         let about = self.word(idx, ABOUT);
         let state = self.word(idx, PC) == registers.pc
             && self.word(idx, SP) == registers.sp
@@ -235,25 +242,41 @@ impl Trail {
 
     /// The outermost frame that a walk which goes on as from this one comes to.
     #[inline]
-    fn unchanged(self, from: usize, stack: &mut Stack) -> usize {
+    fn unchanged(&self, from: usize, stack: &mut Stack) -> usize {
         let mut idx = from;
-        let mut about = self.word(idx, ABOUT);
-        while let Some(outer) = idx.checked_sub(1) {
-            let cfa = self.word(outer, SP);
-            let is_same = stack.word(cfa.wrapping_sub(8)) == Some(self.word(outer, PC));
-            if !is_same
-                || about & (IS_OPAQUE | BOTH << SAVED_COUNTS) != 0 && !self.is_saved(idx, about, stack)
-            {
-                break;
+        loop {
+            idx = self.returns_as_before(idx, stack.known());
+            let Some(outer) = idx.checked_sub(1) else { return 0 };
+            let (about, cfa) = (self.word(idx, ABOUT), self.word(outer, SP));
+            let is_same = about & MORE != 0
+                && stack.word(cfa.wrapping_sub(8)) == Some(self.word(outer, PC))
+                && self.is_saved(idx, about, stack);
+            if !is_same {
+                return idx;
             }
             idx = outer;
-            about = self.word(idx, ABOUT);
+        }
+    }
+
+    /// The same, as far as return addresses tell that lie in the known part of the stack. Apart from all else,
+    /// for the sake of deep recursion.
+    #[inline(never)]
+    fn returns_as_before(&self, from: usize, stack: Known) -> usize {
+        let mut idx = from;
+        let mut about = self.word(from, ABOUT);
+        for outer in self.frames.get(..from).unwrap_or_default().iter().rev() {
+            let returns = stack.word(outer[SP].load(Relaxed).wrapping_sub(8));
+            if about & MORE != 0 || returns != Some(outer[PC].load(Relaxed)) {
+                break;
+            }
+            about = outer[ABOUT].load(Relaxed);
+            idx -= 1;
         }
         idx
     }
 
     /// Whether those of rbp and rbx that count lie where the caller's lay.
-    fn is_saved(self, idx: usize, about: u64, stack: &mut Stack) -> bool {
+    fn is_saved(&self, idx: usize, about: u64, stack: &mut Stack) -> bool {
         let (saves, cfa) = (self.word(idx, SAVES), self.word(idx - 1, SP));
         let mut is_there = |counts: u64, at: i32, value: u64| {
             about >> SAVED_COUNTS & counts == 0
@@ -267,10 +290,10 @@ impl Trail {
     /// Writes a frame, of code that is known; whether its location is.
     #[inline]
     fn put(
-        self,
+        &self,
         idx: usize,
         registers: &Registers,
-        known: &Known,
+        known: &cache::Known,
         caller: &Result<Registers, Ended>,
     ) -> bool {
         let (shown, is_sure) = match Frame::of(known) {
@@ -292,7 +315,7 @@ impl Trail {
 
     /// Puts a frame where it belongs, above one of which this is known; what is known of it.
     #[inline]
-    fn move_down(self, from: usize, to: usize, outer: u64) -> u64 {
+    fn move_down(&self, from: usize, to: usize, outer: u64) -> u64 {
         let about = self.word(from, ABOUT);
         let counts_outside = outer >> COUNTS & BOTH;
         let counts = match about & IS_OPAQUE {
@@ -312,7 +335,7 @@ impl Trail {
 
 /// Where the caller's rbp and rbx lie, from the CFA on, and what becomes of them.
 #[inline]
-fn ways(registers: &Registers, known: &Known, caller: &Result<Registers, Ended>) -> (u64, u64) {
+fn ways(registers: &Registers, known: &cache::Known, caller: &Result<Registers, Ended>) -> (u64, u64) {
     let caller = match caller {
         Ok(caller) => caller,
         Err(Ended::Outermost) => return (0, 0),
@@ -393,14 +416,15 @@ mod tests {
                 // A saved rbp points at the caller's frame.
                 words[6] = start + (frame as u64 + 1) * FRAME_BYTES as u64;
             }
-            let room: Vec<_> = std::iter::repeat_with(|| AtomicU64::new(0)).take(WORDS).collect();
-            let trail = Trail::new(room.leak().first_chunk().unwrap()).unwrap();
+            let [depth, is_cut] = Default::default();
+            let frames = [const { [const { AtomicU64::new(0) }; FRAME_WORDS] }; FRAMES];
+            let trail = Trail { depth, is_cut, frames };
             let mut next =
                 Ok(Registers { pc: 0x1000, sp: start, bp: Some(5), bx: Some(6), is_return: false });
             let mut free = FRAMES;
             for rule in rules {
                 let registers = next.unwrap();
-                let known = Known { rule: rule.encode(), key: 1 };
+                let known = cache::Known { rule: rule.encode(), key: 1 };
                 next = match step(known.rule, &registers, &mut Stack::of(&words)) {
                     Step::Caller(caller) => Ok(caller),
                     Step::Ended(why) => Err(why),

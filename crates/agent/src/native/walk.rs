@@ -54,7 +54,7 @@ pub(super) struct Walk<'a> {
     region: Region<'static>,
     slot: Slot<'static>,
     pub(super) list: List,
-    cache: Cache,
+    cache: &'static Cache,
     pub(super) stack: Stack,
     /// The frame that is next; why there is none otherwise.
     pub(super) next: Result<Registers, Ended>,
@@ -67,13 +67,13 @@ impl<'a> Walk<'a> {
         process: &'a Process,
         region: Region<'static>,
         slot: Slot<'static>,
-        cache: Cache,
+        cache: &'static Cache,
         start: Registers,
     ) -> Self {
         let tid = thread::this(process).tid.load(Relaxed);
         let list = slot.list(process.pid());
         cache.renew(list, tid);
-        let stack = Stack::new(process, &cache, start.sp);
+        let stack = Stack::new(process, cache, start.sp);
         let mut walk =
             Self { process, region, slot, list, cache, stack, next: Ok(start), own: start.lookup() };
         walk.known(start.lookup());

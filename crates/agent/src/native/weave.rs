@@ -15,7 +15,6 @@
 //! Invariant: what comes out is what `merge` makes of both stacks, read whole. An agent that is built to be
 //! tested compares.
 
-use slackwater_layout::cpython::LoopEntry;
 use slackwater_unwind::Ended;
 
 use super::cache::Cache;
@@ -65,14 +64,12 @@ pub(super) struct Weave<'a> {
     /// `None` when this thread is in no Python, or its frames cannot be read.
     python: Option<&'a Python>,
     room: &'static Room,
-    cache: Cache,
+    cache: &'static Cache,
     native: &'a Followed,
     /// Levels that have the same frames.
     n_same: usize,
     /// Frames that were found above them.
     n_new: usize,
-    /// Whether there was no other frame, and all of them are called as they were.
-    is_same: bool,
 }
 
 /// A place between native frames, and the stack of all that is older.
@@ -81,31 +78,43 @@ struct Place {
     native: usize,
 }
 
+/// The stack that was made last, if nothing has changed since.
+#[inline]
+pub(super) fn last(
+    room: &Room,
+    cache: &'static Cache,
+    native: &Followed,
+    python: Option<&Change>,
+) -> Option<u32> {
+    let was_native = cache.calls.fit() == Fit::Native.encode();
+    let is_same = match python {
+        Some(&Change::Above { kept, n_new }) => n_new == 0 && kept == room.depth() && !was_native,
+        Some(Change::TooDeep) => false,
+        None => was_native,
+    };
+    if is_same && native.is_same { cache.calls.stack() } else { None }
+}
+
 impl<'a> Weave<'a> {
-    /// Reads Python's frames; `None` when there are too many.
-    #[inline]
-    pub(super) fn read(
+    /// Of Python's frames, if there are any, and of native ones; `None` when there are too many.
+    pub(super) fn of(
         process: &'a Process,
-        python: Option<(&'a Python, u64)>,
+        python: Option<(&'a Python, Change)>,
         room: &'static Room,
-        cache: Cache,
+        cache: &'static Cache,
         native: &'a Followed,
     ) -> Option<Self> {
-        let was_native = cache.calls.fit() == Fit::Native.encode();
-        let mut weave =
-            Self { process, python: None, room, cache, native, n_same: 0, n_new: 0, is_same: was_native };
-        let Some((python, thread_state)) = python else { return Some(weave) };
-        match change(process, python, thread_state, room) {
-            Some(Change::Above { kept, n_new, .. }) if kept + n_new + native.depth > DEEPEST => return None,
-            Some(Change::TooDeep) => return None,
-            Some(Change::Above { kept, n_new, n_same_calls }) => {
-                let is_same = kept == room.depth() && n_new == 0 && !was_native;
-                weave = Self { python: Some(python), n_same: kept, n_new, ..weave };
-                weave.is_same = weave.find_calls(python, n_same_calls) == kept && is_same;
+        let none = Self { process, python: None, room, cache, native, n_same: 0, n_new: 0 };
+        match python {
+            Some((_, Change::Above { kept, n_new })) if kept + n_new + native.depth > DEEPEST => None,
+            Some((_, Change::TooDeep)) => None,
+            Some((python, Change::Above { kept, n_new })) => {
+                let weave = Self { python: Some(python), n_same: kept, n_new, ..none };
+                weave.find_calls(python);
+                Some(weave)
             }
-            None => {}
+            None => Some(none),
         }
-        Some(weave)
     }
 
     fn depth(&self) -> usize {
@@ -121,39 +130,17 @@ impl<'a> Weave<'a> {
         }
     }
 
-    /// Finds the calls among levels that are new, or are called otherwise than they were; the first of these.
+    /// Finds the calls among levels that are new.
     #[inline]
-    fn find_calls(&self, python: &Python, n_same_calls: usize) -> usize {
-        let (room, calls) = (self.room, self.cache.calls);
-        let mut from = self.n_same;
-        // In other releases a level says of itself that it begins one.
-        if let LoopEntry::Flag(flag) = python.layout.loop_entry
-            && let Some(newest) = self.n_same.checked_sub(1)
-        {
-            let mut call = calls.below(self.n_same);
-            let mut next_call = || {
-                call = call.wrapping_sub(1);
-                calls.level(call)
-            };
-            let mut call_at = next_call();
-            for (idx, level) in room.levels(n_same_calls, newest).iter().enumerate().rev() {
-                let did = call_at == Some(n_same_calls + idx);
-                if did {
-                    call_at = next_call();
-                }
-                if python::has_flag(level, flag) != did {
-                    from = n_same_calls + idx;
-                }
-            }
-        }
-        room.remember(from);
-        calls.keep_below(from);
-        for level in from..self.depth() {
-            if python::begins_call(self.process, python, &self.seen(level)) {
+    fn find_calls(&self, python: &Python) {
+        let (room, calls) = (self.room, &self.cache.calls);
+        room.remember(self.n_same);
+        calls.keep_below(self.n_same);
+        for level in self.n_same..self.depth() {
+            if python::begins_call(&python.layout, &self.seen(level)) {
                 calls.push(level);
             }
         }
-        from
     }
 
     /// How the calls are matched.
@@ -162,7 +149,7 @@ impl<'a> Weave<'a> {
         if self.python.is_none() {
             return Fit::Native;
         }
-        let calls = self.cache.calls;
+        let calls = &self.cache.calls;
         let Some(n_alone) = calls.count().checked_sub(self.native.n_loops) else { return Fit::Apart };
         if self.native.ended == Ended::Unknown {
             return Fit::Cut(n_alone);
@@ -181,7 +168,7 @@ impl<'a> Weave<'a> {
     fn first_changed(&self, fit: Fit) -> usize {
         let kept = self.native.kept;
         let (Fit::Whole(n_alone) | Fit::Cut(n_alone)) = fit else { return usize::MAX };
-        let trail = self.cache.trail;
+        let trail = &self.cache.trail;
         let n_loops = kept.checked_sub(1).map_or(0, |newest| trail.n_loops(newest));
         // A loop that goes on elsewhere stands on what it stood on.
         let goes_on = kept < self.native.depth && matches!(trail.kind(kept), Kind::Loop(_));
@@ -193,13 +180,8 @@ impl<'a> Weave<'a> {
     }
 
     /// The stack of all frames.
-    #[inline]
     pub(super) fn stack(&self) -> u32 {
-        let (room, calls, depth) = (self.room, self.cache.calls, self.depth());
-        let last = calls.stack();
-        if self.is_same && self.native.is_same && last != 0 {
-            return last;
-        }
+        let (room, calls, depth) = (self.room, &self.cache.calls, self.depth());
         calls.set_stack(0);
         let fit = self.fit();
         let valid = match calls.fit() == fit.encode() {
@@ -222,7 +204,7 @@ impl<'a> Weave<'a> {
     /// Puts all levels from `valid` on; the stack of the last one.
     #[inline(never)]
     fn rebuild(&self, fit: Fit, valid: usize) -> u32 {
-        let (room, calls, depth) = (self.room, self.cache.calls, self.depth());
+        let (room, calls, depth) = (self.room, &self.cache.calls, self.depth());
         let mut ground = match valid.checked_sub(1) {
             Some(below) => room.ground(below),
             None => Ground { stack: 0, first: 0 },
@@ -248,7 +230,7 @@ impl<'a> Weave<'a> {
     #[inline]
     fn native_above(&self, fit: Fit, n_calls: usize, from: Place) -> Place {
         let Place { mut stack, mut native } = from;
-        let trail = self.cache.trail;
+        let trail = &self.cache.trail;
         let n_loops = n_calls - fit.n_alone();
         if n_loops == 0 && matches!(fit, Fit::Cut(_)) {
             stack = self.left_out(stack);
@@ -277,7 +259,7 @@ impl<'a> Weave<'a> {
 
     /// Whether a call of the loop has no frame above the one that begins it.
     fn runs_nothing(&self, call: usize) -> bool {
-        let calls = self.cache.calls;
+        let calls = &self.cache.calls;
         let Some(level) = calls.level(call) else { return false };
         let next = calls.level(call + 1).unwrap_or_else(|| self.depth());
         level + 1 == next && self.seen(level).code == NO_CODE
@@ -334,10 +316,4 @@ impl<'a> Weave<'a> {
     fn left_out(&self, below: u32) -> u32 {
         stacks::on_top_of(self.process, below, stacks::left_out(self.process))
     }
-}
-
-/// Apart from the rest, for the sake of its loops.
-#[inline(never)]
-fn change(process: &Process, python: &Python, thread_state: u64, room: &Room) -> Option<Change> {
-    python::change(process, python, thread_state, room)
 }

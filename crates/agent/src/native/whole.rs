@@ -17,7 +17,7 @@ use crate::stacks;
 pub(super) fn current<'a>(
     process: &'a Process,
     room: &'static Room,
-    cache: Cache,
+    cache: &'static Cache,
     walk: impl Fn() -> Walk<'a>,
 ) -> u32 {
     let (bottom, depth) = match merged(process, room, walk) {

@@ -54,7 +54,7 @@ impl<'a> Chain<'a, Trusting> {
 
 impl<'a, R: Reader> Chain<'a, R> {
     fn new(process: &'a Process, python: &'a Python, thread_state: u64, reader: R) -> Self {
-        let frames = Frames::new(&python.layout, reader);
+        let frames = Frames::new(python, reader);
         let newest = frames.newest(thread_state);
         let mut chain = Self { process, frames, frame: 0, n_links: 0, at_entry: false };
         chain.frame = newest.unwrap_or_else(|Unlike| chain.refuse());
@@ -96,7 +96,7 @@ impl<'a, R: Reader> Chain<'a, R> {
         if read.code == NO_CODE {
             return Ok(Item::Entry);
         }
-        self.at_entry = frames::begins_call(self.frames.layout, self.frames.reader, frame, read.code)?;
+        self.at_entry = frames::begins_call(self.frames.layout, &read);
         // Code so large that a place in it looks like the mark of native keys.
         let key = frames::key(self.frames.layout, read.code, read.instruction);
         let key = if key & NO_PLACE == NATIVE_PLACE { key | NO_PLACE } else { key };

@@ -29,6 +29,8 @@ pub(crate) const PLACE_BITS: u32 = 20;
 pub(super) const NO_PLACE: u64 = (1 << PLACE_BITS) - 1;
 /// In the lower bits of a key of native code: the upper ones are its location.
 pub(crate) const NATIVE_PLACE: u64 = NO_PLACE - 1;
+/// In an instruction's address, which is even: the flag of 3.11 that the loop was called for the frame.
+const BEGINS_CALL: u64 = 1;
 /// The code of a frame without code, which stacks leave out.
 pub(crate) const NO_CODE: u64 = 0;
 
@@ -62,6 +64,12 @@ pub(crate) trait Reader: Copy {
     /// Eight bytes; `addr` is a multiple of 8.
     fn read(self, addr: u64) -> Result<u64, Unlike>;
 
+    /// One byte.
+    #[inline(always)]
+    fn read_byte(self, addr: u64) -> Result<u8, Unlike> {
+        Ok((self.read(addr & !7)? >> ((addr & 7) * 8)) as u8)
+    }
+
     /// Whether a frame's code is a code object.
     fn is_code(self, code: u64) -> bool;
 }
@@ -77,6 +85,12 @@ impl Reader for Trusting {
     fn read(self, addr: u64) -> Result<u64, Unlike> {
         // SAFETY: a thousand frames were where they should be; the chain is this thread's own.
         Ok(unsafe { sys::read_u64(addr) })
+    }
+
+    #[inline(always)]
+    fn read_byte(self, addr: u64) -> Result<u8, Unlike> {
+        // SAFETY: as above.
+        Ok(unsafe { sys::read_u8(addr) })
     }
 
     #[inline(always)]
@@ -117,29 +131,34 @@ pub(super) enum SameCode {
 pub(super) struct Frames<'l, R> {
     pub(super) layout: &'l FrameLayout,
     pub(super) reader: R,
-    words: Words,
+    words: &'l Words,
     same_code: SameCode,
     marked: (u64, u32),
 }
 
 /// Where a frame has what is read of it.
 #[derive(Clone, Copy)]
-struct Words {
+pub(crate) struct Words {
     instruction: u64,
-    instruction_mask: u64,
+    is_index: bool,
+    /// Of the flag of 3.11.
+    entry: Option<u64>,
     code: u64,
     previous: u64,
 }
 
 impl Words {
-    #[inline]
-    fn new(layout: &FrameLayout) -> Self {
-        let (instruction, instruction_mask) = match layout.instruction {
-            // The lower half of a word.
-            Instruction::Index { offset, .. } => (offset, u64::from(u32::MAX)),
-            Instruction::Pointer { offset, .. } => (offset, u64::MAX),
+    pub(super) const fn new(layout: &FrameLayout) -> Self {
+        let (instruction, is_index) = match layout.instruction {
+            Instruction::Index { offset, .. } => (offset, true),
+            Instruction::Pointer { offset, .. } => (offset, false),
         };
-        Self { instruction, instruction_mask, code: layout.frame_code, previous: layout.frame_previous }
+        let entry = match layout.loop_entry {
+            LoopEntry::Flag(offset) => Some(offset),
+            LoopEntry::EveryFrame | LoopEntry::FrameWithoutCode => None,
+        };
+        let (code, previous) = (layout.frame_code, layout.frame_previous);
+        Self { instruction, is_index, entry, code, previous }
     }
 
     /// How many of these levels, of which the last one is at `frame`, say what they said, and the frame
@@ -172,10 +191,45 @@ impl Words {
         Ok((n_unchanged, frame))
     }
 
-    /// Where in its code a frame is, as it says so itself.
+    /// As [`Self::unchanged`], where all code that is remembered is still there: so an address in code says
+    /// which code it is. (And no frame with code is in the instructions of those without.) Apart from all else,
+    /// for the sake of deep recursion.
+    #[inline(never)]
+    fn unchanged_codes<const HAS_INDEX: bool, const HAS_FLAG: bool>(
+        &self,
+        mut frame: u64,
+        levels: &[Level],
+    ) -> (usize, u64) {
+        let words = Self { is_index: HAS_INDEX, entry: if HAS_FLAG { self.entry } else { None }, ..*self };
+        let mut n_unchanged = 0;
+        for level in levels.iter().rev() {
+            let here = level.frame();
+            if here != frame {
+                break;
+            }
+            let here = sys::opaque(here);
+            let read = |word: Result<u64, Unlike>| word.unwrap_or(0);
+            if read(words.instruction(Trusting, here)) != level.instruction()
+                || HAS_INDEX && read(words.code(Trusting, here)) != level.code()
+            {
+                break;
+            }
+            frame = read(words.previous(Trusting, here));
+            n_unchanged += 1;
+        }
+        (n_unchanged, frame)
+    }
+
+    /// Where in its code a frame is, as it says so itself: [`Seen::instruction`].
     #[inline(always)]
     fn instruction(self, reader: impl Reader, frame: u64) -> Result<u64, Unlike> {
-        Ok(reader.read(frame + self.instruction)? & self.instruction_mask)
+        let word = reader.read(frame + self.instruction)?;
+        Ok(match self.entry {
+            // The lower half of a word.
+            _ if self.is_index => word & u64::from(u32::MAX),
+            Some(offset) => word | u64::from(reader.read_byte(frame + offset)?) & BEGINS_CALL,
+            None => word,
+        })
     }
 
     /// The code of a frame that has code.
@@ -193,8 +247,9 @@ impl Words {
 
 impl<'l, R: Reader> Frames<'l, R> {
     #[inline]
-    pub(super) fn new(layout: &'l FrameLayout, reader: R) -> Self {
-        Self { layout, reader, words: Words::new(layout), same_code: SameCode::ByMark, marked: (0, 0) }
+    pub(super) fn new(python: &'l Python, reader: R) -> Self {
+        let Python { layout, words, .. } = python;
+        Self { layout, reader, words, same_code: SameCode::ByMark, marked: (0, 0) }
     }
 
     /// The same, where it is known whether the code that is remembered is still there.
@@ -218,14 +273,13 @@ impl<'l, R: Reader> Frames<'l, R> {
     /// All that a frame says of itself.
     #[inline(always)]
     pub(super) fn read(&mut self, frame: u64) -> Result<Seen, Unlike> {
-        if let Some(offset) = self.layout.frame_owner {
-            let word = self.reader.read(frame + (offset & !7))?;
-            if (word >> ((offset & 7) * 8)) as u8 >= FrameLayout::WITHOUT_CODE {
-                return Ok(Seen { frame, instruction: 0, code: NO_CODE, mark: 0 });
-            }
+        let instruction = self.words.instruction(self.reader, frame)?;
+        if let Some(offset) = self.layout.frame_owner
+            && self.reader.read_byte(frame + offset)? >= FrameLayout::WITHOUT_CODE
+        {
+            return Ok(Seen { frame, instruction, code: NO_CODE, mark: 0 });
         }
         let code = self.words.code(self.reader, frame)?;
-        let instruction = self.words.instruction(self.reader, frame)?;
         Ok(Seen { frame, instruction, code, mark: self.mark(code)? })
     }
 
@@ -248,7 +302,11 @@ impl<'l, R: Reader> Frames<'l, R> {
     pub(super) fn unchanged(&mut self, frame: u64, levels: &[Level]) -> Result<(usize, u64), Unlike> {
         let (words, reader) = (self.words, self.reader);
         if let SameCode::ByAddress = self.same_code {
-            return words.unchanged(reader, frame, levels, |_, _| true);
+            return Ok(match words.entry {
+                _ if words.is_index => words.unchanged_codes::<true, false>(frame, levels),
+                None => words.unchanged_codes::<false, false>(frame, levels),
+                Some(_) => words.unchanged_codes::<false, true>(frame, levels),
+            });
         }
         if let Some(offset) = self.layout.code_version {
             let (offset, shift) = (offset & !7, (offset & 7) as u32 * 8);
@@ -293,20 +351,12 @@ impl<'l, R: Reader> Frames<'l, R> {
 /// 3.12 a frame without code, on the C stack, stands below those of one call
 /// (Include/internal/pycore_frame.h).
 #[inline]
-pub(super) fn begins_call(
-    layout: &FrameLayout,
-    reader: impl Reader,
-    frame: u64,
-    code: u64,
-) -> Result<bool, Unlike> {
-    Ok(match layout.loop_entry {
+pub(crate) fn begins_call(layout: &FrameLayout, seen: &Seen) -> bool {
+    match layout.loop_entry {
         LoopEntry::EveryFrame => true,
-        LoopEntry::Flag(offset) => {
-            let word = reader.read(frame + (offset & !7))?;
-            (word >> ((offset & 7) * 8)) as u8 != 0
-        }
-        LoopEntry::FrameWithoutCode => code == NO_CODE,
-    })
+        LoopEntry::Flag(_) => seen.instruction & BEGINS_CALL != 0,
+        LoopEntry::FrameWithoutCode => seen.code == NO_CODE,
+    }
 }
 
 /// This thread's state, if it has one.

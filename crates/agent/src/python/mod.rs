@@ -14,9 +14,10 @@ mod variable;
 mod walk;
 
 pub(crate) use chain::{Chain, Item, is_probing};
+pub(crate) use frames::begins_call;
 #[cfg(feature = "checked")]
 pub(crate) use walk::check;
-pub(crate) use walk::{Change, begins_call, change, first_of, has_flag};
+pub(crate) use walk::{Change, change, first_of};
 
 use core::str::FromStr;
 
@@ -31,6 +32,7 @@ pub(crate) const REFUSED: u64 = u64::MAX;
 #[derive(Clone, Copy)]
 pub(crate) struct Python {
     pub(crate) layout: FrameLayout,
+    words: frames::Words,
     /// Where a thread finds its state.
     pub(crate) state: ThreadState,
     /// Address of the type of code objects.
@@ -76,7 +78,7 @@ pub(crate) fn find() -> Result<Python, &'static str> {
              their states is not known",
         )?),
     };
-    Ok(Python { layout, state, code_type })
+    Ok(Python { layout, words: frames::Words::new(&layout), state, code_type })
 }
 
 fn version() -> Option<PythonVersion> {

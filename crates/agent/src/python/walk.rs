@@ -19,11 +19,11 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use slackwater_layout::cpython::FrameLayout;
 
-use super::frames::{self, Frames, PROBED_FRAMES, Probing, Reader, SameCode, Trusting, Unlike};
+use super::frames::{Frames, PROBED_FRAMES, Probing, Reader, SameCode, Trusting, Unlike};
 use super::{Python, ends};
 use crate::process::Process;
 use crate::recorder;
-use crate::room::{self, DEEPEST, Level, Room, Seen};
+use crate::room::{self, DEEPEST, Room, Seen};
 
 /// How a stack differs from the last one of its thread.
 pub(crate) enum Change {
@@ -33,8 +33,6 @@ pub(crate) enum Change {
         kept: usize,
         /// Frames on top of those.
         n_new: usize,
-        /// The oldest so many levels are known to be the same calls.
-        n_same_calls: usize,
     },
     /// There are more frames than levels; as many as there are levels were found.
     TooDeep,
@@ -46,7 +44,7 @@ pub(crate) fn change(process: &Process, python: &Python, thread_state: u64, room
     let change = if process.python_state().load(Relaxed) < PROBED_FRAMES {
         probe(process, python, thread_state, room)
     } else {
-        let frames = Frames::new(&python.layout, Trusting).with(same_code(process, room));
+        let frames = Frames::new(python, Trusting).with(same_code(process, room));
         Walk { frames, process, room }.run(thread_state)
     };
     if change.is_err() {
@@ -67,7 +65,7 @@ fn same_code(process: &Process, room: &Room) -> SameCode {
 fn probe(process: &Process, python: &Python, thread_state: u64, room: &Room) -> Result<Change, Unlike> {
     room.remember(0);
     let reader = Probing { code_type: python.code_type };
-    let change = Walk { frames: Frames::new(&python.layout, reader), process, room }.run(thread_state);
+    let change = Walk { frames: Frames::new(python, reader), process, room }.run(thread_state);
     if let Ok(Change::Above { n_new, .. }) = change {
         process.python_state().fetch_add(n_new as u64, Relaxed);
     }
@@ -83,7 +81,7 @@ struct Walk<'a, R> {
 /// How far down a stack is as it was remembered.
 enum Compared {
     /// To its end: the levels from `kept` on have changed.
-    ToTheEnd { kept: usize, n_same_calls: usize },
+    ToTheEnd { kept: usize },
     /// To this level, whose caller is another frame now.
     To { level: usize, caller: u64 },
     /// There is no room for those that have changed.
@@ -133,8 +131,29 @@ impl Again<'_> {
 impl<R: Reader> Walk<'_, R> {
     #[inline(always)]
     fn run(mut self, thread_state: u64) -> Result<Change, Unlike> {
+        let newest = self.frames.newest(thread_state)?;
+        match self.is_same(newest)? {
+            true => Ok(Change::Above { kept: self.room.depth(), n_new: 0 }),
+            false => self.find(newest),
+        }
+    }
+
+    /// Whether all is as it was, as far as one comparison says.
+    #[inline(always)]
+    fn is_same(&mut self, frame: u64) -> Result<bool, Unlike> {
         let room = self.room;
-        let mut frame = self.frames.newest(thread_state)?;
+        let Some(newest) = room.depth().checked_sub(1) else { return Ok(false) };
+        let first = room.ground(newest).first.min(newest);
+        let (n_unchanged, caller) = self.frames.unchanged(frame, room.levels(first, newest))?;
+        Ok(n_unchanged > newest - first
+            && (first == 0 && caller == 0 || self.has_not_ended(first, room.level(first).frame())))
+    }
+
+    /// What has changed of the stack with this newest frame.
+    #[inline(never)]
+    fn find(mut self, newest: u64) -> Result<Change, Unlike> {
+        let room = self.room;
+        let mut frame = newest;
         let mut limit = room.depth();
         let mut n_new = 0;
         while frame != 0 {
@@ -150,22 +169,22 @@ impl<R: Reader> Walk<'_, R> {
             let compared = self.compare(level, &mut again)?;
             n_new = again.place;
             match compared {
-                Compared::ToTheEnd { kept, n_same_calls } if kept + n_new <= DEEPEST => {
-                    return Ok(Change::Above { kept, n_new, n_same_calls });
+                Compared::ToTheEnd { kept } if kept + n_new <= DEEPEST => {
+                    return Ok(Change::Above { kept, n_new });
                 }
-                Compared::ToTheEnd { .. } => return self.all(thread_state),
+                Compared::ToTheEnd { .. } => return self.all(newest),
                 Compared::TooDeep => return Ok(Change::TooDeep),
                 Compared::To { level, caller } => (limit, frame) = (level, caller),
             }
         }
-        Ok(Change::Above { kept: 0, n_new, n_same_calls: 0 })
+        Ok(Change::Above { kept: 0, n_new })
     }
 
     /// As if nothing were remembered.
     #[cold]
-    fn all(self, thread_state: u64) -> Result<Change, Unlike> {
+    fn all(self, newest: u64) -> Result<Change, Unlike> {
         self.room.remember(0);
-        self.run(thread_state)
+        self.find(newest)
     }
 
     /// Compares the frame that is remembered at a level, and lies there now, and those below it.
@@ -197,11 +216,11 @@ impl<R: Reader> Walk<'_, R> {
                 }
             }
             if self.has_not_ended(first, room.level(first).frame()) {
-                return Ok(Compared::ToTheEnd { kept: again.level, n_same_calls: first + 1 });
+                return Ok(Compared::ToTheEnd { kept: again.level });
             }
             newest = match (first.checked_sub(1), addr) {
                 (Some(below), _) => below,
-                (None, 0) => return Ok(Compared::ToTheEnd { kept: again.level, n_same_calls: 0 }),
+                (None, 0) => return Ok(Compared::ToTheEnd { kept: again.level }),
                 (None, caller) => return Ok(again.to(first, caller)),
             };
         }
@@ -222,29 +241,10 @@ pub(crate) fn first_of(layout: &FrameLayout, frame: u64) -> Option<u64> {
     layout.stack_piece.map(|offset| frame.wrapping_sub(offset)).filter(|piece| piece & 0xfff == 0)
 }
 
-/// Whether the interpreter's loop was called for a frame, and not by another one of the same call.
-#[inline]
-pub(crate) fn begins_call(process: &Process, python: &Python, seen: &Seen) -> bool {
-    let (layout, is_known) = (&python.layout, process.python_state().load(Relaxed) >= PROBED_FRAMES);
-    let begins = match is_known {
-        true => frames::begins_call(layout, Trusting, seen.frame, seen.code),
-        false => frames::begins_call(layout, Probing { code_type: python.code_type }, seen.frame, seen.code),
-    };
-    // The frame was read a moment ago.
-    begins.unwrap_or(false)
-}
-
-/// Whether the frame at a level, which was compared a moment ago, has the flag at this offset.
-#[inline(always)]
-pub(crate) fn has_flag(level: &Level, offset: u64) -> bool {
-    let word = Trusting.read(level.frame() + (offset & !7));
-    word.is_ok_and(|word| (word >> ((offset & 7) * 8)) as u8 != 0)
-}
-
 /// Holds what a room remembers against the thread's frames.
 #[cfg(feature = "checked")]
 pub(crate) fn check(process: &Process, python: &Python, thread_state: u64, room: &Room) {
     if process.python_state().load(Relaxed) >= PROBED_FRAMES {
-        super::check::check(Frames::new(&python.layout, Trusting), thread_state, room);
+        super::check::check(Frames::new(python, Trusting), thread_state, room);
     }
 }

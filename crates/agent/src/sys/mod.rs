@@ -107,3 +107,13 @@ pub(crate) unsafe fn read_u64(addr: u64) -> u64 {
     // SAFETY: the caller's.
     unsafe { (addr as *const u64).read_volatile() }
 }
+
+/// One byte of this process.
+///
+/// # Safety
+/// `addr` must be readable.
+#[inline]
+pub(crate) unsafe fn read_u8(addr: u64) -> u8 {
+    // SAFETY: the caller's.
+    unsafe { (addr as *const u8).read_volatile() }
+}

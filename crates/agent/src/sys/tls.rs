@@ -3,7 +3,9 @@
 //! Invariant: at most 64 bytes, so that even a library that is loaded late fits in what the loader keeps
 //! free. All zero in a new thread. Words are atomic because a signal's handler may come in between.
 
-use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64};
+
+use crate::room::Room;
 
 /// The words of one thread.
 #[repr(C)]
@@ -22,8 +24,10 @@ pub(crate) struct ThreadLocal {
     pub(crate) tid: AtomicU32,
     /// The key of the process that this was filled in.
     pub(crate) key: AtomicU32,
-    /// The number of its room for stacks, plus one.
-    pub(crate) room: AtomicU32,
+    /// The number of its room for stacks.
+    pub(crate) room_number: AtomicU32,
+    /// That room; null before.
+    pub(crate) room: AtomicPtr<Room>,
 }
 
 const BYTES: usize = 64;

@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::AtomicU64;
-use super::ring::{HEADER_WORDS, Ring};
+use super::ring::Ring;
 
 /// Says that this is a session, and of which layout.
 const COOKIE: u64 = u64::from_le_bytes(*b"slackse\x02");
@@ -86,6 +86,8 @@ pub struct Session<'m> {
     words: &'m [AtomicU64],
     header: &'m [AtomicU64; HEADER],
     rings: &'m [AtomicU64],
+    /// Behind the rings.
+    native: &'m [AtomicU64],
     settings: Settings,
 }
 
@@ -122,7 +124,7 @@ impl<'m> Session<'m> {
     /// # Errors
     /// When they are none, or more is claimed than they hold.
     pub fn open(words: &'m [AtomicU64]) -> Result<Self, NotASession> {
-        let (header, rings) = words.split_first_chunk::<HEADER>().ok_or(NotASession)?;
+        let (header, rest) = words.split_first_chunk::<HEADER>().ok_or(NotASession)?;
         if header[AT_COOKIE].load(Acquire) != COOKIE {
             return Err(NotASession);
         }
@@ -149,8 +151,13 @@ impl<'m> Session<'m> {
                 _ => PythonAllocators::All,
             },
         };
-        let sound = settings.n_slots.is_power_of_two() && words.len() >= Self::words(&settings);
-        if sound { Ok(Self { words, header, rings, settings }) } else { Err(NotASession) }
+        if !settings.n_slots.is_power_of_two() {
+            return Err(NotASession);
+        }
+        let n_words = settings.n_rings * Ring::words(settings.n_slots);
+        let (rings, rest) = rest.split_at_checked(n_words).ok_or(NotASession)?;
+        let native = rest.get(..settings.native_words).ok_or(NotASession)?;
+        Ok(Self { words, header, rings, native, settings })
     }
 
     /// All of the words.
@@ -166,18 +173,14 @@ impl<'m> Session<'m> {
     /// The ring of this number.
     #[inline]
     pub fn ring(&self, number: usize) -> Option<Ring<'m>> {
-        if number >= self.settings.n_rings {
-            return None;
-        }
-        let n_words = HEADER_WORDS + self.settings.n_slots * super::SLOT_WORDS;
-        let start = number * n_words;
-        Ring::with_slots(self.rings.get(start..start + n_words)?, self.settings.n_slots)
+        let start = number.checked_mul(Ring::words(self.settings.n_slots))?;
+        Ring::with_slots(self.rings.get(start..)?, self.settings.n_slots)
     }
 
     /// The words for the tables of native stacks, behind the rings.
-    pub fn native(&self) -> &'m [AtomicU64] {
-        let end = Self::words(&self.settings);
-        self.words.get(end - self.settings.native_words..end).unwrap_or_default()
+    #[inline]
+    pub const fn native(&self) -> &'m [AtomicU64] {
+        self.native
     }
 
     /// Takes a free ring for a process: its number. If there is none, that is counted.

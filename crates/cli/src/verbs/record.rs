@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod attach;
+mod background;
 mod capped;
 mod files;
 mod follower;

@@ -19,6 +19,7 @@ use slackwater_diagnose::{Member, ProcessTable, Role, Service, descendants};
 use slackwater_inject::{InjectError, Options};
 use slackwater_procfs::{Process, Root};
 
+use super::background::give_way;
 use super::opening::Opening;
 use super::young::Young;
 use crate::args::Target;
@@ -211,8 +212,16 @@ impl Attacher<'_> {
 
     /// Looks at what a process held when it was attached to, and tells.
     fn look_at(&self, member: &Member, news: &Sender<News>) {
-        if !is_over() {
-            let _ = news.send(News::Found(Opening::of(self.root, member)));
+        if is_over() {
+            return;
+        }
+        let look = || {
+            give_way();
+            Opening::of(self.root, member)
+        };
+        // One that panics has found nothing.
+        if let Ok(opening) = std::thread::scope(|scope| scope.spawn(look).join()) {
+            let _ = news.send(News::Found(opening));
         }
     }
 

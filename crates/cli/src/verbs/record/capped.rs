@@ -20,13 +20,12 @@ use slackwater_collect::{CollectError, Collector};
 use slackwater_profile::compact;
 use slackwater_report::visible;
 
+use super::background::give_way;
 use crate::printer::Printer;
 use crate::verbs::output::{self, Arriving};
 
 /// The smallest size that is worth it: code, and live blocks, are kept one by one.
 const BYTES_MIN: u64 = 1 << 20;
-/// Work that is in nobody's way.
-const NICE: i32 = 10;
 
 /// Reads a size.
 pub(crate) fn parse(text: &str) -> Result<Bytes, String> {
@@ -148,8 +147,7 @@ impl Capped {
 
 /// Writes a capture anew, into a file that does not have its name yet.
 fn write_anew(file: File, path: &Path, most_bytes: u64) -> Result<Option<Anew>, String> {
-    // Of this thread alone.
-    let _ = rustix::process::nice(NICE);
+    give_way();
     let said = |error: &dyn std::error::Error| match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),

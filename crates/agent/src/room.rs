@@ -136,10 +136,10 @@ impl Room {
         &self.levels[level % DEEPEST]
     }
 
-    /// Levels of the last stack, the oldest first.
+    /// Levels of the last stack below `end`, the oldest first.
     #[inline(always)]
-    pub(crate) fn levels(&self, from: usize, to: usize) -> &[Level] {
-        self.levels.get(from..=to).unwrap_or_default()
+    pub(crate) fn levels(&self, from: usize, end: usize) -> &[Level] {
+        self.levels.get(from..end).unwrap_or_default()
     }
 
     /// What stands on a level.

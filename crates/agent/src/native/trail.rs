@@ -486,4 +486,22 @@ mod tests {
             check(frame, |registers| registers.bp = None, ![2, 3].contains(&frame));
         }
     }
+
+    #[test]
+    fn a_walk_is_the_last_one_where_it_begins_as_that_did_which_went_to_its_end() {
+        let Walked { words, trail, n_frames } = Walked::by(&[KEEPS, SAVES, BY_RBP, KEEPS, END]);
+        let newest = trail.registers(n_frames - 1);
+        let check = |registers: Registers, expected: bool| {
+            assert_eq!(trail.again(&registers, &mut Stack::of(&words)).is_some(), expected, "{registers:?}");
+        };
+        check(newest, false);
+        let ended = Ended::Outermost;
+        let last = Followed { kept: 0, depth: n_frames, n_loops: 0, ended, is_same: false, is_sure: true };
+        trail.remember(&last);
+        check(newest, true);
+        check(Registers { pc: newest.pc + 1, ..newest }, false);
+        check(Registers { sp: newest.sp + 8, ..newest }, false);
+        trail.remember(&Followed { ended: Ended::Unknown, ..last });
+        check(newest, false);
+    }
 }

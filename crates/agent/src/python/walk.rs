@@ -140,19 +140,46 @@ impl<R: Reader> Walk<'_, R> {
 
     /// Whether all is as it was, as far as one comparison says.
     #[inline(always)]
-    fn is_same(&mut self, frame: u64) -> Result<bool, Unlike> {
+    fn is_same(&mut self, newest: u64) -> Result<bool, Unlike> {
+        let depth = self.room.depth();
+        match depth.checked_sub(1) {
+            Some(top) => self.stands_on(newest, self.room.ground(top).first.min(top), depth),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether a frame is the newest of the levels below `end`, which are as they were from `first` on, and that
+    /// one is known not to have ended, or to be the oldest of all.
+    #[inline(always)]
+    fn stands_on(&mut self, frame: u64, first: usize, end: usize) -> Result<bool, Unlike> {
         let room = self.room;
-        let Some(newest) = room.depth().checked_sub(1) else { return Ok(false) };
-        let first = room.ground(newest).first.min(newest);
-        let (n_unchanged, caller) = self.frames.unchanged(frame, room.levels(first, newest))?;
-        Ok(n_unchanged > newest - first
+        let (n_unchanged, caller) = self.frames.unchanged(frame, room.levels(first, end))?;
+        Ok(n_unchanged == end - first
             && (first == 0 && caller == 0 || self.has_not_ended(first, room.level(first).frame())))
+    }
+
+    /// Whether nothing has changed but where in its code the newest frame is. It is noted then.
+    #[inline(always)]
+    fn goes_on(&mut self, newest: u64) -> Result<bool, Unlike> {
+        let room = self.room;
+        let Some(top) = room.depth().checked_sub(1) else { return Ok(false) };
+        let (level, first) = (room.level(top), room.ground(top).first);
+        if level.frame() != newest || first >= top {
+            return Ok(false);
+        }
+        self.frames.expect(level);
+        let seen = self.frames.read(newest)?;
+        let caller = self.frames.previous(newest)?;
+        Ok(self.stands_on(caller, first, top)? && room::note(&room.found, 0, &seen))
     }
 
     /// What has changed of the stack with this newest frame.
     #[inline(never)]
     fn find(mut self, newest: u64) -> Result<Change, Unlike> {
         let room = self.room;
+        if self.goes_on(newest)? {
+            return Ok(Change::Above { kept: room.depth() - 1, n_new: 1 });
+        }
         let mut frame = newest;
         let mut limit = room.depth();
         let mut n_new = 0;
@@ -195,7 +222,7 @@ impl<R: Reader> Walk<'_, R> {
         let mut addr = room.level(from).frame();
         loop {
             let first = room.ground(newest).first.min(newest);
-            let (n_unchanged, caller) = self.frames.unchanged(addr, room.levels(first, newest))?;
+            let (n_unchanged, caller) = self.frames.unchanged(addr, room.levels(first, newest + 1))?;
             addr = caller;
             if n_unchanged <= newest - first {
                 // This one is not, or it is not known whether its code is.

@@ -106,10 +106,24 @@ for call in [leaf, functools.partial(leaf)] * 1000:
     through(call)
 ";
 
+/// Two functions of the same code in turn, whose frames lie where those of the other one lay.
+const ALIKE: &str = "
+def one(n):
+    return one(n - 1) if n else bytes(600)
+
+def other(n):
+    return other(n - 1) if n else bytes(600)
+
+for call in [one, other] * 1000:
+    call(3)
+";
+
 #[test]
 fn fault_23_a_call_that_comes_again_in_the_same_place_is_another_one() {
     for interpreter in interpreters().iter().filter(|one| !one.is_free_threaded() && !one.is_debug()) {
-        for (options, program) in [(ALL, TWICE), (EXACT, TWICE), (NATIVE, TWICE), (NATIVE, BY_TURNS)] {
+        let programs =
+            [(ALL, TWICE), (EXACT, TWICE), (NATIVE, TWICE), (NATIVE, BY_TURNS), (ALL, ALIKE), (EXACT, ALIKE)];
+        for (options, program) in programs {
             compare(&interpreter.to_string(), &options, interpreter.command_on_host().args(["-c", program]));
         }
     }

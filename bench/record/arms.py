@@ -14,14 +14,11 @@ class Arm(NamedTuple):
     name: str
     ours: tuple[str, ...] | None = None
     memray: tuple[str, ...] | None = None
-    attaches: bool = False
     slow: bool = False
 
     def command(self, python: Path, capture: Path, program: list[str]) -> list[str]:
         """The whole command."""
         plain = [str(python), *program]
-        if self.attaches:
-            return plain
         if self.ours is not None:
             return [str(SLACKWATER), "-q", "record", "-f", "-o", str(capture), *self.ours, "--", *plain]
         if self.memray is not None:
@@ -33,7 +30,6 @@ class Arm(NamedTuple):
 NONE = Arm("none")
 AGAIN = Arm("none again")
 SAMPLED = Arm("sampled", ours=())
-ATTACHED = Arm("sampled, attached", ours=(), attaches=True)
 EXACT = Arm("exact", ours=("--exact",), slow=True)
 EXACT_NATIVE = Arm("exact --native", ours=("--exact", "--native"), slow=True)
 MEMRAY = Arm("memray", memray=(), slow=True)
@@ -41,5 +37,5 @@ MEMRAY_NATIVE = Arm("memray --native", memray=("--native",), slow=True)
 EXACT_OBJECTS = Arm("exact, Python's allocators", ours=("--exact", "--python-allocators"), slow=True)
 MEMRAY_OBJECTS = Arm("memray, Python's allocators", memray=("--trace-python-allocators",), slow=True)
 
-ARMS = [NONE, AGAIN, SAMPLED, ATTACHED, EXACT, EXACT_NATIVE, MEMRAY, MEMRAY_NATIVE]
+ARMS = [NONE, AGAIN, SAMPLED, EXACT, EXACT_NATIVE, MEMRAY, MEMRAY_NATIVE]
 OBJECT_ARMS = [EXACT_OBJECTS, MEMRAY_OBJECTS]

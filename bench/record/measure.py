@@ -10,6 +10,8 @@ figure holds its own writing, ours the agent's work in the program; what the rec
 time; memray's own blocks lie behind them and happen to prevent that. "deep_blocks, kept" has glibc keep the
 memory under every arm, so that what differs is the recording.
 
+A recorder that attaches is measured against the same process before and after.
+
 Claims: sampled, attached or not, at most 1.02 of none; exact at most half of memray's overhead (ratio less
 one), with Python's own allocators too, and nothing where nothing is allocated; exact --native at most
 memray's default; at most 2 bytes an event; at most 16 MiB of memory beside the stacks; idle nothing; with 8
@@ -27,6 +29,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import attached
 import service
 import tables
 import threads
@@ -51,7 +54,7 @@ WORK = {
     "mako": Program("benchmark.py", "mako"),
     "sqlglot": Program("benchmark.py", "sqlglot_v2", "normalize"),
 }
-PARTS = ["programs", "threads", "service"]
+PARTS = ["programs", "attached", "threads", "service"]
 
 
 def main() -> None:
@@ -61,6 +64,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if "programs" in args.part:
             programs(args, python, Path(folder, "capture"))
+        if "attached" in args.part:
+            attached.measure(python, {name: WORK[name] for name in args.work}, args, Path(folder, "capture"))
         if "threads" in args.part:
             threads.measure(python, Path(folder), min(args.rounds, 4))
     if "service" in args.part:

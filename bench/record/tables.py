@@ -95,7 +95,7 @@ def show_claims(all_trials: dict[str, Trials]) -> None:
         row(text, f"{len(names) - len(missed)} of {len(names)}", ", ".join(missed), verdict(not missed))
 
     names = list(all_trials)
-    for arm in (known.AGAIN, known.SAMPLED, known.ATTACHED):
+    for arm in (known.AGAIN, known.SAMPLED):
         mean = statistics.geometric_mean(ratio(all_trials[name], arm).median for name in names)
         claim(
             f"{arm.name} at most {MOST_SAMPLED} of none (mean of all: {mean:.3f})",

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import IO, Dict, Iterator, List, NamedTuple, Tuple
 
 from arms import Arm
 
@@ -61,19 +61,11 @@ def calibrated(python: Path, program: Program, seconds: float) -> int:
 def trial(arm: Arm, python: Path, program: Program, loops: int, capture: Path) -> Trial:
     command = arm.command(python, capture, program.words)
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            command,
-            env=program.environment(str(loops)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
+        process = started(command, program, loops, errors)
         try:
             pid = told(process)["pid"]
-            with attached(pid, capture) if arm.attaches else nullcontext():
-                measured = work(process)
-                rss = rss_bytes(pid)
+            measured = work(process)
+            rss = rss_bytes(pid)
             process.stdin.close()
             # Read before it is waited for, as long as its own time and its children's are told apart.
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -87,9 +79,14 @@ def trial(arm: Arm, python: Path, program: Program, loops: int, capture: Path) -
         said = errors.read()
     if process.returncode != 0:
         raise SystemExit(f"error: {' '.join(command)} ended with {process.returncode}\n{said}")
-    starts_it = arm.ours is not None and not arm.attaches
-    share = recorder / recorded if starts_it else None
+    share = recorder / recorded if arm.ours is not None else None
     return Trial(measured["cpu"], measured["wall"], rss, share, "sampled later" in said)
+
+
+def started(command: list[str], program: Program, loops: int, errors: IO[str] | None) -> subprocess.Popen:
+    """Does the work for the first time, to be warm, and then each time that it is told to."""
+    pipe, environment = subprocess.PIPE, program.environment(str(loops))
+    return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=errors, text=True)
 
 
 def told(process: subprocess.Popen) -> dict:

@@ -1,5 +1,5 @@
-"""How every program of this bench is measured: warm first, then on a word from outside. So all arms do the
-same, and one that attaches can do so in between.
+"""How every program of this bench is measured: warm first, then on each word from outside. So all arms do the
+same, and a recorder can come and go in between.
 
 BENCH_LOOPS says how often the work is done. `auto:SECONDS` finds the count that takes so long.
 """
@@ -20,12 +20,10 @@ def measure(run):
     loops = int(asked)
     run(max(1, loops // 3))
     say(pid=os.getpid())
-    sys.stdin.readline()
-    wall, cpu = time.perf_counter(), time.process_time()
-    run(loops)
-    say(cpu=time.process_time() - cpu, wall=time.perf_counter() - wall)
-    # Stays until it has been looked at.
-    sys.stdin.readline()
+    while sys.stdin.readline():
+        wall, cpu = time.perf_counter(), time.process_time()
+        run(loops)
+        say(cpu=time.process_time() - cpu, wall=time.perf_counter() - wall)
 
 
 def calibrated(run, seconds):

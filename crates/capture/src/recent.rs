@@ -1,5 +1,10 @@
 //! The list of recent addresses: most blocks are freed soon, and their addresses handed out again.
 //!
+//! ```text
+//! slots    a ring: the latest address at `newest`, the one before it behind that, ...
+//! digests  of each slot's address a byte, by which eight at a time are passed over
+//! ```
+//!
 //! Invariant: writer and reader do the same steps, so a place in the list means the same to both.
 
 use crate::error::DecodeError;
@@ -7,6 +12,8 @@ use crate::varint;
 
 /// Addresses that are remembered.
 const PLACES: usize = 30;
+/// Slots for them; a power of two.
+const SLOTS: usize = 32;
 /// Followed by the distance in units of 16 bytes.
 const FAR: u8 = PLACES as u8;
 /// Followed by the distance in bytes.
@@ -14,7 +21,9 @@ const FAR_UNALIGNED: u8 = FAR + 1;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recent {
-    places: [u64; PLACES],
+    slots: [u64; SLOTS],
+    digests: [u8; SLOTS],
+    newest: usize,
     n_used: usize,
     previous: u64,
 }
@@ -24,46 +33,33 @@ impl Recent {
     #[inline]
     pub(crate) fn encode(&mut self, addr: u64) -> (u8, Option<i64>) {
         let distance = self.distance(addr);
-        match self.bring_forward(addr) {
-            Some(place) => (place as u8, None),
-            None if distance % 16 == 0 => (FAR, Some(distance / 16)),
-            None => (FAR_UNALIGNED, Some(distance)),
-        }
-    }
-
-    /// Puts `addr` in front of the others; where it was. One pass that looks for it and moves what it passes:
-    /// this is most of the work that an event makes.
-    #[inline]
-    fn bring_forward(&mut self, addr: u64) -> Option<usize> {
-        let mut carried = addr;
-        for (place, one) in self.places.iter_mut().take(self.n_used).enumerate() {
-            carried = core::mem::replace(one, carried);
-            if carried == addr {
-                return Some(place);
+        match self.place_of(addr) {
+            Some(place) => {
+                self.bring_forward(place);
+                (place as u8, None)
+            }
+            None => {
+                self.push(addr);
+                if distance % 16 == 0 { (FAR, Some(distance / 16)) } else { (FAR_UNALIGNED, Some(distance)) }
             }
         }
-        if let Some(free) = self.places.get_mut(self.n_used) {
-            *free = carried;
-            self.n_used += 1;
-        }
-        None
     }
 
     /// The address that `code` and what follows it mean.
     pub(crate) fn decode(&mut self, code: u8, bytes: &mut &[u8]) -> Result<u64, DecodeError> {
-        let (addr, place) = match code {
-            FAR => {
-                let units = varint::take_signed(bytes)?;
-                (self.previous.wrapping_add((units as u64).wrapping_mul(16)), None)
-            }
-            FAR_UNALIGNED => (self.previous.wrapping_add(varint::take_signed(bytes)? as u64), None),
+        let distance = match code {
+            FAR => (varint::take_signed(bytes)? as u64).wrapping_mul(16),
+            FAR_UNALIGNED => varint::take_signed(bytes)? as u64,
             place if usize::from(place) < self.n_used => {
-                (self.places[usize::from(place)], Some(usize::from(place)))
+                self.bring_forward(usize::from(place));
+                self.previous = self.slots[self.newest % SLOTS];
+                return Ok(self.previous);
             }
             _ => return Err(DecodeError::Address),
         };
-        self.touch(addr, place);
-        Ok(addr)
+        self.previous = self.previous.wrapping_add(distance);
+        self.push(self.previous);
+        Ok(self.previous)
     }
 
     /// The distance of `addr` from the previous one, for records without a code.
@@ -79,16 +75,67 @@ impl Recent {
         self.previous
     }
 
-    /// As [`Recent::bring_forward`], of an address whose place is known.
-    fn touch(&mut self, addr: u64, place: Option<usize>) {
-        let end = place.unwrap_or_else(|| {
-            self.n_used = (self.n_used + 1).min(PLACES);
-            self.n_used - 1
-        });
-        self.places.copy_within(..end, 1);
-        self.places[0] = addr;
-        self.previous = addr;
+    /// Where an address is in the list.
+    #[inline]
+    fn place_of(&self, addr: u64) -> Option<usize> {
+        const LOWEST: u64 = 0x0101_0101_0101_0101;
+        const HIGHEST: u64 = LOWEST << 7;
+        let wanted = u64::from(digest(addr)) * LOWEST;
+        for (word, digests) in self.digests.as_chunks::<8>().0.iter().enumerate() {
+            let others = u64::from_le_bytes(*digests) ^ wanted;
+            // The highest bit of each byte that is 0, and of some that follow one.
+            let mut alike = others.wrapping_sub(LOWEST) & !others & HIGHEST;
+            while alike != 0 {
+                let slot = word * 8 + alike.trailing_zeros() as usize / 8;
+                let place = slot.wrapping_sub(self.newest) % SLOTS;
+                if self.slots[slot % SLOTS] == addr && place < self.n_used {
+                    return Some(place);
+                }
+                alike &= alike - 1;
+            }
+        }
+        None
     }
+
+    /// Puts an address in front of the others, and forgets the last one when there are too many.
+    #[inline]
+    fn push(&mut self, addr: u64) {
+        self.newest = self.newest.wrapping_sub(1) % SLOTS;
+        self.set(self.newest, addr);
+        self.n_used = (self.n_used + 1).min(PLACES);
+    }
+
+    /// Puts the address at a place in front of the others: those of the shorter side make room.
+    #[inline]
+    fn bring_forward(&mut self, place: usize) {
+        let addr = self.slots[(self.newest + place) % SLOTS];
+        if place <= self.n_used / 2 {
+            (1..=place).rev().for_each(|place| self.copy(place - 1, place));
+        } else {
+            (place + 1..self.n_used).for_each(|place| self.copy(place, place - 1));
+            self.newest = self.newest.wrapping_sub(1) % SLOTS;
+        }
+        self.set(self.newest, addr);
+    }
+
+    #[inline]
+    fn copy(&mut self, from: usize, to: usize) {
+        let (from, to) = ((self.newest + from) % SLOTS, (self.newest + to) % SLOTS);
+        self.slots[to] = self.slots[from];
+        self.digests[to] = self.digests[from];
+    }
+
+    #[inline]
+    fn set(&mut self, slot: usize, addr: u64) {
+        self.slots[slot % SLOTS] = addr;
+        self.digests[slot % SLOTS] = digest(addr);
+    }
+}
+
+/// Eight bits of an address that tell most from others.
+#[inline]
+const fn digest(addr: u64) -> u8 {
+    ((addr >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ pub(crate) struct Recent {
 #[inline]
 pub(crate) fn of<'a>(all: &'a [Recent; STACKS], seen: &Seen, ground: u32) -> &'a Recent {
     let key = seen.instruction.wrapping_add(seen.code >> 3).wrapping_add(u64::from(ground) << 32);
-    &all[(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % STACKS]
+    // The highest bits: stacks are numbered in steps, of which the lower ones know too few.
+    &all[(key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - STACKS.ilog2())) as usize % STACKS]
 }
 
 impl Recent {

@@ -12,6 +12,8 @@
 //! read                              d e f'x y         kept: a b c d e     new: f'x y
 //! ```
 //!
+//! Most often nothing has changed, or only where in its code the newest frame is: that is tried first.
+//!
 //! Invariant: a frame is read only if the thread's state, or a frame read just before, points at it; each
 //! step goes down a level or adds one, so there are at most twice as many as levels.
 

@@ -63,18 +63,39 @@ const LOCATION_TABLE: usize = PLACES + live::PLACES;
 const STACK_TABLE: usize = LOCATION_TABLE + LOCATIONS * ENTRY_WORDS;
 const PIECES: usize = STACK_TABLE + STACKS * ENTRY_WORDS;
 const WATCHED: usize = PIECES + pieces::WORDS;
-const ROOMS: usize = WATCHED + codes::WORDS;
+const ROOMS: usize = (WATCHED + codes::WORDS).next_multiple_of(sys::PAGE_WORDS);
 
-const NATIVE_ROOMS: usize = ROOMS + room::ROOMS * room::ROOM_WORDS;
+/// Words that every recording has, in whole pages. Nearly all are never touched.
+const WORDS: usize = ROOMS + room::ROOMS * room::ROOM_WORDS;
+/// And those behind, where native stacks are read.
+const NATIVE_WORDS: usize = room::ROOMS * native::ROOM_WORDS;
 
-/// Words of the mapping. Nearly all are never touched.
-pub(crate) const WORDS: usize = NATIVE_ROOMS + room::ROOMS * native::ROOM_WORDS;
+/// Memory of our own: one mapping.
+#[derive(Clone, Copy)]
+pub(crate) struct Own {
+    words: &'static [AtomicU64; WORDS],
+    native: &'static [AtomicU64],
+}
+
+impl Own {
+    /// Words that it takes.
+    pub(crate) const fn n_words(reads_native: bool) -> usize {
+        WORDS + if reads_native { NATIVE_WORDS } else { 0 }
+    }
+
+    /// In these words; `None` when they are too few.
+    pub(crate) fn new(words: &'static [AtomicU64]) -> Option<Self> {
+        let (words, native) = words.split_first_chunk()?;
+        Some(Self { words, native })
+    }
+}
 
 /// The process, as hooks see it.
 #[derive(Clone, Copy)]
 pub(crate) struct Process {
     session: Session<'static>,
     words: &'static [AtomicU64; WORDS],
+    native: &'static [AtomicU64],
     python: Result<Python, &'static str>,
     /// How often recording was begun before, in the upper bits of a key.
     serial: u32,
@@ -115,12 +136,12 @@ pub(crate) fn get() -> Option<&'static Process> {
 /// Recording begins; whether there was memory for it.
 pub(crate) fn start(
     session: Session<'static>,
-    words: &'static [AtomicU64; WORDS],
+    Own { words, native }: Own,
     python: Result<Python, &'static str>,
 ) -> bool {
     let serial = N_BEGUN.fetch_add(1, Relaxed);
-    let Some(process) = sys::kept(Process { session, words, python, serial, stack_end: native::stack_end() })
-    else {
+    let stack_end = native::stack_end();
+    let Some(process) = sys::kept(Process { session, words, native, python, serial, stack_end }) else {
         return false;
     };
     PROCESS.store(core::ptr::from_ref(process).cast_mut(), Release);
@@ -136,6 +157,7 @@ pub(crate) fn stop() {
     PHASE.store(core::ptr::null_mut(), Release);
     // The words at the start stay: among them is the phase.
     sys::empty_private(&process.words[FILTER.next_multiple_of(sys::PAGE_WORDS)..]);
+    sys::empty_private(process.native);
     sys::empty_shared(process.session.memory());
 }
 
@@ -276,7 +298,7 @@ impl Process {
     /// What a thread remembers of native code, beside its room of the same number.
     #[inline]
     pub(crate) fn native_room(&self, number: usize) -> Option<&'static Cache> {
-        let rooms: &'static [[AtomicU64; native::ROOM_WORDS]] = self.words[NATIVE_ROOMS..].as_chunks().0;
+        let rooms: &'static [[AtomicU64; native::ROOM_WORDS]] = self.native.as_chunks().0;
         rooms.get(number).map(Cache::new)
     }
 
@@ -297,7 +319,7 @@ impl Process {
     /// The room of this number; `None` when there are not so many.
     #[inline]
     pub(crate) fn room(&self, number: usize) -> Option<&'static Room> {
-        let rooms: &'static [[AtomicU64; room::ROOM_WORDS]] = self.words[ROOMS..NATIVE_ROOMS].as_chunks().0;
+        let rooms: &'static [[AtomicU64; room::ROOM_WORDS]] = self.words[ROOMS..].as_chunks().0;
         rooms.get(number).map(Room::new)
     }
 }

@@ -4,17 +4,14 @@
 //! Invariant: without a session nothing is changed, and the hooks only pass on.
 
 use core::ffi::CStr;
-use core::sync::atomic::AtomicU64;
 
 #[cfg(not(test))]
 use slackwater_capture::transport::Mode;
 use slackwater_capture::transport::Session;
 use slackwater_capture::transport::late::Late;
 
-use crate::{process, python, real, sys};
-
-/// Memory of our own.
-type Words = &'static [AtomicU64; sys::PRIVATE_WORDS];
+use crate::process::{self, Own};
+use crate::{python, real, sys};
 
 /// Where the shared memory is.
 const VARIABLE: &CStr = c"SLACKWATER_RECORD";
@@ -33,32 +30,33 @@ extern "C" fn start() {
     }
     let Some(path) = sys::environment(VARIABLE) else { return };
     let Some(descriptor) = sys::open_shared(path) else { return };
-    if let Ok((session, words)) = open(descriptor) {
+    if let Ok((session, own)) = open(descriptor) {
         #[cfg(not(test))]
         {
             crate::attach::release_mappings_of(real::malloc_address());
             crate::domains::take(session.settings().python_allocators);
         }
-        begin(session, words);
+        begin(session, own);
     }
 }
 
 /// The session in an open file, which is closed, and memory of our own to go with it.
-pub(crate) fn open(descriptor: i32) -> Result<(Session<'static>, Words), Late> {
+pub(crate) fn open(descriptor: i32) -> Result<(Session<'static>, Own), Late> {
     let n_bytes = sys::shared_length(descriptor);
     let n_bytes = if SESSION_BYTES.contains(&n_bytes) { n_bytes } else { 0 };
-    let mapped = sys::map_session(descriptor, n_bytes, sys::PRIVATE_WORDS);
-    let (shared, words) = mapped.ok_or(if n_bytes == 0 { Late::NotASession } else { Late::NoMemory })?;
+    let reads_native = sys::first_words(descriptor).is_some_and(|first| Session::reads_native(&first));
+    let mapped = sys::map_session(descriptor, n_bytes, Own::n_words(reads_native));
+    let (shared, own) = mapped.ok_or(if n_bytes == 0 { Late::NotASession } else { Late::NoMemory })?;
     let session = Session::open(shared).map_err(|_| Late::NotASession)?;
-    Ok((session, words.first_chunk().ok_or(Late::NoMemory)?))
+    Ok((session, Own::new(own).ok_or(Late::NoMemory)?))
 }
 
 /// Records from now on; whether there was memory for it. Asks the loader.
-pub(crate) fn begin(session: Session<'static>, words: Words) -> bool {
+pub(crate) fn begin(session: Session<'static>, own: Own) -> bool {
     let python = python::find();
     #[cfg(not(test))]
     if let (Mode::Exact, Ok(python)) = (session.settings().mode, &python) {
         python::ends::take(python.code_type);
     }
-    process::start(session, words, python)
+    process::start(session, own, python)
 }

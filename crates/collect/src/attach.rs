@@ -102,8 +102,8 @@ impl AttachError {
                 Some("end the other recording first; one that was killed is forgotten after ten seconds")
             }
             Self::Refused { what: Some(Late::NoMemory), .. } => Some(
-                "it takes 0.7 GB of addresses, nearly all untouched; `prlimit --as=unlimited --pid PID` allows \
-                 them while it runs",
+                "it takes 0.5 GB of addresses, 0.9 GB with native stacks, nearly all untouched; \
+                 `prlimit --as=unlimited --pid PID` allows them while it runs",
             ),
             Self::Refused { .. } => Some("start the service with `slackwater record --` instead"),
         }

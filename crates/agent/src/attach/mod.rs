@@ -79,7 +79,7 @@ fn attach(session: c_int, locks: Option<loader::Locks>) -> Late {
     if process::is_listened_to() {
         return Late::Taken;
     }
-    let (session, words) = match start::open(session) {
+    let (session, own) = match start::open(session) {
         Ok(opened) => opened,
         Err(why) => return why,
     };
@@ -94,7 +94,7 @@ fn attach(session: c_int, locks: Option<loader::Locks>) -> Late {
     }
     let heard = domains::take(session.settings().python_allocators);
     slackwater_agent_report[4].store(heard as u64, Relaxed);
-    if start::begin(session, words) { Late::Attached } else { Late::NoMemory }
+    if start::begin(session, own) { Late::Attached } else { Late::NoMemory }
 }
 
 fn detach(locks: Option<loader::Locks>) -> Late {

@@ -6,8 +6,6 @@ use core::sync::atomic::AtomicU64;
 
 use super::keeping_errno;
 
-/// Words of our own memory.
-pub(crate) const PRIVATE_WORDS: usize = crate::process::WORDS;
 /// Words of a page.
 pub(crate) const PAGE_WORDS: usize = PAGE_BYTES / 8;
 const PAGE_BYTES: usize = 4096;
@@ -31,6 +29,17 @@ pub(crate) fn shared_length(descriptor: i32) -> usize {
     let n_bytes =
         keeping_errno(|| unsafe { libc::syscall(libc::SYS_lseek, descriptor, 0_i64, libc::SEEK_END) });
     usize::try_from(n_bytes).unwrap_or(0)
+}
+
+/// The first words of an open file; `None` where it has not so many.
+pub(crate) fn first_words<const N: usize>(descriptor: i32) -> Option<[u64; N]> {
+    let mut words = [0; N];
+    let n_bytes = size_of_val(&words);
+    // SAFETY: as many bytes as there are in `words`, whose every value is one.
+    let n_read = keeping_errno(|| unsafe {
+        libc::syscall(libc::SYS_pread64, descriptor, words.as_mut_ptr(), n_bytes, FROM_THE_START)
+    });
+    (n_read == n_bytes as i64).then_some(words)
 }
 
 /// What is shared, and our own.

@@ -7,7 +7,7 @@ mod map;
 mod tls;
 
 pub(crate) use map::{
-    PAGE_WORDS, PRIVATE_WORDS, empty_private, empty_shared, kept, map_session, open_shared, shared_length,
+    PAGE_WORDS, empty_private, empty_shared, first_words, kept, map_session, open_shared, shared_length,
 };
 #[cfg(not(test))]
 pub(crate) use map::{make_read_only, make_writable};

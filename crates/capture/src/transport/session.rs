@@ -23,6 +23,9 @@ const AT_CLAIMS: usize = 10;
 /// On a cache line of its own: written all the time.
 const AT_BEAT: usize = 32;
 
+/// Words at the start that [`Session::reads_native`] looks at.
+const FIRST_WORDS: usize = AT_NATIVE + 1;
+
 /// Most rings that are believed.
 const RINGS_MAX: u64 = 4096;
 /// Most slots of a ring that are believed.
@@ -117,6 +120,12 @@ impl<'m> Session<'m> {
         header[AT_PYTHON].store(u64::from(settings.python_allocators == PythonAllocators::All), Relaxed);
         header[AT_COOKIE].store(COOKIE, Release);
         Self::open(words)
+    }
+
+    /// Whether native stacks are read in the session that begins with these words: for who makes room for them
+    /// before all of it is mapped.
+    pub const fn reads_native(first: &[u64; FIRST_WORDS]) -> bool {
+        first[AT_NATIVE] != 0
     }
 
     /// The session in these words.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use slackwater_base::Pid;
 use slackwater_capture::transport::late::Late;
-use slackwater_collect::{AttachError, Collector};
+use slackwater_collect::{AttachError, Collector, Options, Stacks};
 use slackwater_inject::Point;
 use slackwater_procfs::Root;
 use slackwater_testkit::{Program, Target, rounds};
@@ -181,17 +181,23 @@ fn memory_does_not_grow_with_the_number_of_recordings() {
 #[test]
 fn a_process_whose_addresses_are_limited_is_refused_until_the_limit_is_lifted() {
     let mut target = program!("late").spawn().unwrap();
+    let pid = target.pid().to_string();
     let limit = |bytes: &str| {
-        let pid = target.pid().to_string();
         let done = Command::new("prlimit").args([&format!("--as={bytes}:unlimited"), "--pid", &pid]).status();
         assert!(done.unwrap().success());
     };
-    limit("400000000");
-    let collector = Collector::new(&EXACT, Vec::new()).unwrap();
-    let error = agent().attach(&process(&target), &collector.settings(), &patient()).unwrap_err();
-    assert!(matches!(error, AttachError::Refused { what: Some(Late::NoMemory), .. }), "{error:?}");
-    assert!(error.hint().unwrap().contains("prlimit --as=unlimited"));
-    collector.end().unwrap();
+    let refused = |target: &Target, options: &Options, bytes: &str| {
+        limit(bytes);
+        let collector = Collector::new(options, Vec::new()).unwrap();
+        let error = agent().attach(&process(target), &collector.settings(), &patient()).unwrap_err();
+        assert!(matches!(error, AttachError::Refused { what: Some(Late::NoMemory), .. }), "{error:?}");
+        assert!(error.hint().unwrap().contains("prlimit --as=unlimited"));
+        collector.end().unwrap();
+    };
+    refused(&target, &EXACT, "400000000");
+    // Memory for native stacks is asked for where they are read.
+    refused(&target, &Options { stacks: Stacks::Native, ..EXACT }, "700000000");
+    attached(&EXACT, &mut target, |target| assert_eq!(target.ask("keep").unwrap(), "kept"));
     limit("unlimited");
     attached(&EXACT, &mut target, |target| assert_eq!(target.ask("keep").unwrap(), "kept"));
 }

@@ -92,6 +92,9 @@
 //!    2a sum      uv stack  uv tid  uv bits: 1 allocated, 2 live, 4 live at the peak of all; for each
 //!                real bytes  real calls  real variance of bytes  real bytes that are no estimate
 //!                real largest sample mean  uv events
+//!    2b asked    uv 0, or code of a kind of allocation + 1  then as one of a sum
+//!                all that was asked for in that way up to this moment, blocks that follow included;
+//!                0 where that is not known; before the sums by stack
 //!    30 native   uv id  text function  text file  uv line  text module
 //!                uv length, build id  uv address in the module
 //!                native code: a location as 03, with an id among those

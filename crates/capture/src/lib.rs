@@ -59,6 +59,6 @@ pub use reader::{Anchor, Capture};
 #[cfg(feature = "file")]
 pub use record::{Allocation, Before, Ending, Generation, Measure, Module, NativeCode, Record, ResidentBy};
 #[cfg(feature = "file")]
-pub use sum::{Amount, Sum, Summed};
+pub use sum::{Amount, Asked, Sum, Summed};
 #[cfg(feature = "file")]
 pub use writer::Writer;

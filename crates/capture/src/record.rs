@@ -2,7 +2,7 @@
 
 use alloc::borrow::Cow;
 
-use crate::sum::{Sum, Summed};
+use crate::sum::{Asked, Sum, Summed};
 
 /// A process within a capture. A pid may come back; a generation does not. The first is 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -237,6 +237,8 @@ pub enum Record<'a> {
     },
     /// What the process did up to the last `At`, of which only sums follow.
     Summed(Summed),
+    /// What it asked for in one way up to then; before the sums by stack.
+    Asked(Asked),
     /// What one stack asked for up to then.
     Sum(Sum),
 }
@@ -257,6 +259,7 @@ impl Record<'_> {
             | Self::Before(_)
             | Self::Peak { .. }
             | Self::Summed(_)
+            | Self::Asked(_)
             | Self::Sum(_) => false,
             Self::Born { .. }
             | Self::NoStacks(_)
@@ -317,6 +320,7 @@ impl Record<'_> {
             }
             Self::Peak { at_ns, bytes } => Record::Peak { at_ns, bytes },
             Self::Summed(summed) => Record::Summed(summed),
+            Self::Asked(asked) => Record::Asked(asked),
             Self::Sum(sum) => Record::Sum(sum),
         }
     }

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use crate::codec::{put_text, take_text};
 use crate::error::DecodeError;
 use crate::record::{Before, Module, NativeCode, Record, ResidentBy};
-use crate::sum::{Sum, Summed, put_real, take_bytes};
+use crate::sum::{Asked, Sum, Summed, put_real, take_bytes};
 use crate::varint::{put, take, take_u32};
 
 /// The tags of such records.
@@ -27,6 +27,7 @@ const BEFORE: u8 = 0x24;
 const PEAK: u8 = 0x28;
 const SUMMED: u8 = 0x29;
 const SUM: u8 = 0x2a;
+const ASKED: u8 = 0x2b;
 const NATIVE: u8 = 0x30;
 
 /// Longest build id that is believed; those of linkers have 8 to 32 bytes.
@@ -83,6 +84,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
         Record::Sum(sum) => {
             sum.encode(&mut fields);
             SUM
+        }
+        Record::Asked(asked) => {
+            asked.encode(&mut fields);
+            ASKED
         }
         Record::Native(code) => {
             put(&mut fields, u64::from(code.id));
@@ -143,6 +148,7 @@ pub(crate) fn decode<'a>(tag: u8, bytes: &mut &'a [u8]) -> Result<Option<Record<
         PEAK => Record::Peak { at_ns: take(fields)?, bytes: take_bytes(fields)? },
         SUMMED => Record::Summed(Summed::decode(fields)?),
         SUM => Record::Sum(Sum::decode(fields)?),
+        ASKED => Record::Asked(Asked::decode(fields)?),
         NATIVE => Record::Native(NativeCode {
             id: take_u32(fields)?,
             function: take_text(fields)?,

@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 
 use crate::error::DecodeError;
+use crate::record::Measure;
 use crate::varint::{put, take, take_u32};
 
 /// No amount of memory is larger, and no number of calls.
@@ -42,6 +43,15 @@ pub struct Sum {
     pub peak: Amount,
 }
 
+/// What a process asked for in one way, blocks that follow as allocations included.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Asked {
+    /// How; `None` where that was not known any more.
+    pub measure: Option<Measure>,
+    /// Handed out.
+    pub allocated: Amount,
+}
+
 /// What a process did so far, beside its sums.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Summed {
@@ -65,6 +75,25 @@ impl Amount {
     fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let Self { bytes, count, variance, certain_bytes, sample_mean, n_seen } = *self;
+        for real in [bytes, count, variance, certain_bytes, sample_mean] {
+            put_real(out, real);
+        }
+        put(out, n_seen);
+    }
+
+    fn decode(fields: &mut &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self {
+            bytes: take_real(fields, 0.0, LARGEST)?,
+            count: take_real(fields, -LARGEST, LARGEST)?,
+            variance: take_real(fields, 0.0, LARGEST * LARGEST)?,
+            certain_bytes: take_real(fields, 0.0, LARGEST)?,
+            sample_mean: take_real(fields, 0.0, LARGEST)?,
+            n_seen: take(fields)?,
+        })
+    }
 }
 
 impl Sum {
@@ -74,29 +103,30 @@ impl Sum {
         let amounts = [self.allocated, self.live, self.peak];
         let which = amounts.iter().rev().fold(0, |bits, one| bits << 1 | u64::from(!one.is_nothing()));
         put(out, which);
-        for amount in amounts.iter().filter(|one| !one.is_nothing()) {
-            let Amount { bytes, count, variance, certain_bytes, sample_mean, n_seen } = *amount;
-            for real in [bytes, count, variance, certain_bytes, sample_mean] {
-                put_real(out, real);
-            }
-            put(out, n_seen);
-        }
+        amounts.iter().filter(|one| !one.is_nothing()).for_each(|one| one.encode(out));
     }
 
     pub(crate) fn decode(fields: &mut &[u8]) -> Result<Self, DecodeError> {
         let (stack, tid, which) = (take_u32(fields)?, take_u32(fields)?, take(fields)?);
         let mut amount = |bit: u64| match which & bit {
             0 => Ok(Amount::default()),
-            _ => Ok(Amount {
-                bytes: take_real(fields, 0.0, LARGEST)?,
-                count: take_real(fields, -LARGEST, LARGEST)?,
-                variance: take_real(fields, 0.0, LARGEST * LARGEST)?,
-                certain_bytes: take_real(fields, 0.0, LARGEST)?,
-                sample_mean: take_real(fields, 0.0, LARGEST)?,
-                n_seen: take(fields)?,
-            }),
+            _ => Amount::decode(fields),
         };
         Ok(Self { stack, tid, allocated: amount(1)?, live: amount(2)?, peak: amount(4)? })
+    }
+}
+
+impl Asked {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put(out, self.measure.map_or(0, |measure| measure as u64 + 1));
+        self.allocated.encode(out);
+    }
+
+    /// A way that a later release knows is none that is known here.
+    pub(crate) fn decode(fields: &mut &[u8]) -> Result<Self, DecodeError> {
+        let measure = take(fields)?.checked_sub(1).and_then(|code| usize::try_from(code).ok());
+        let measure = measure.and_then(|code| Measure::ALL.get(code)).copied();
+        Ok(Self { measure, allocated: Amount::decode(fields)? })
     }
 }
 

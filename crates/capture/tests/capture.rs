@@ -8,8 +8,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use slackwater_base::Partial;
 use slackwater_capture::{
-    Allocation, Before, Capture, Decoder, Encoder, Ending, FrameKind, Generation, Measure, Module,
-    NativeCode, ReadError, Record, ResidentBy, Writer,
+    Allocation, Amount, Asked, Before, Capture, Decoder, Encoder, Ending, FrameKind, Generation, Measure,
+    Module, NativeCode, ReadError, Record, ResidentBy, Writer,
 };
 
 fn text() -> impl Strategy<Value = String> {
@@ -39,6 +39,11 @@ fn sized() -> impl Strategy<Value = Record<'static>> {
         ),
         (text(), text(), numbers()).prop_map(|(holder, class, [bytes, blocks, ..])| {
             Record::Before(Before { holder: holder.into(), class: class.into(), bytes, blocks })
+        }),
+        (0..Measure::ALL.len() + 1, any::<[u32; 4]>(), any::<u64>()).prop_map(|(how, numbers, n_seen)| {
+            let [bytes, count, variance, sample_mean] = numbers.map(|number| f64::from(number) / 3.0);
+            let amount = Amount { bytes, count, variance, certain_bytes: 0.0, sample_mean, n_seen };
+            Record::Asked(Asked { measure: Measure::ALL.get(how).copied(), allocated: amount })
         }),
         (any::<[u32; 2]>(), any::<[u64; 1]>(), [text(), text(), text()]).prop_map(
             |([id, line], [offset], [function, file, module])| {

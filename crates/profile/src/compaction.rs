@@ -251,6 +251,7 @@ fn write_sums<W: Write>(fold: &Fold, epoch: u64, out: &mut Frames<'_, W>) -> io:
         resident_peak_bytes: fold.resident_peak_bytes,
         live_peak_bytes: fold.live_peak,
     }))?;
+    fold.asked.told().try_for_each(|asked| out.put(&Record::Asked(asked)))?;
     if fold.resident_bytes > 0 {
         out.put(&Record::Resident(fold.resident_bytes))?;
     }

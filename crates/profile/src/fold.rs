@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use slackwater_capture::{Allocation, Ending, Generation, Measure, NativeCode, Record, Sum, Summed};
 
+use crate::asked::Asked;
 use crate::demangle::demangled;
 use crate::estimate::Estimate;
 use crate::live::{Block, Live, Origin, Piece};
@@ -52,6 +53,9 @@ pub(crate) struct Fold {
     /// By stack of this process and thread.
     pub(crate) parts: Vec<((u32, u16), Tally)>,
     part_idx: HashMap<(u32, u16), u32>,
+    pub(crate) asked: Asked,
+    /// Its sums tell how what they are of was asked for.
+    sums_tell_how: bool,
     now_ns: u64,
     /// The moment that its sums are of: the blocks that were live then are told again, and were counted.
     summed_ns: Option<u64>,
@@ -119,6 +123,12 @@ impl Fold {
             | Record::Module(_)
             | Record::Peak { .. } => {}
             Record::Summed(summed) => self.summed(summed, service),
+            Record::Asked(asked) => {
+                self.sums_tell_how = true;
+                if service.window.counts(self.now_ns) {
+                    self.asked.came(asked.measure, &Estimate::from(&asked.allocated));
+                }
+            }
             Record::Sum(sum) => self.sum(sum, service),
             Record::At(ns) => self.at(*ns, service),
             Record::Allocation(_) | Record::Free { .. } | Record::Unmapped { .. } => {
@@ -187,6 +197,9 @@ impl Fold {
         };
         let block = Block { size, origin };
         let amount = self.amount(&block);
+        if origin.counts {
+            self.asked(Some(allocation.measure), &amount);
+        }
         if !service.room.take(Kept::Block) {
             self.parts[origin.part as usize].1.passed(&amount, origin.counts);
             return;
@@ -247,11 +260,23 @@ impl Fold {
         }
         let part = self.part(sum.stack, sum.tid, &mut service.room);
         let [allocated, live, peak] = [&sum.allocated, &sum.live, &sum.peak].map(Estimate::from);
+        self.asked(None, &allocated);
         self.parts[part as usize].1.summed(&allocated, &live, &peak, service.epoch);
         if let Some(timeline) = &mut self.timeline {
             let born = timeline.slice(self.now_ns);
             timeline.allocated(part, born, &allocated);
             timeline.kept(part, born, &live);
+        }
+    }
+
+    /// Blocks that sums leave out are said to be of `malloc`, or mappings: how they were asked for is with the
+    /// sums, or not known.
+    fn asked(&mut self, how: Option<Measure>, amount: &Estimate) {
+        let is_of_sums = self.summed_ns == Some(self.now_ns);
+        match is_of_sums {
+            true if self.sums_tell_how => {}
+            true => self.asked.came(None, amount),
+            false => self.asked.came(how, amount),
         }
     }
 

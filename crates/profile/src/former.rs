@@ -7,6 +7,7 @@ use std::io;
 
 use slackwater_capture::{Amount, Ending, Generation, NativeCode, Record, Sum, Summed};
 
+use crate::asked::Asked;
 use crate::fold::Fold;
 use crate::part::Usage;
 use crate::stacks::{Code, StackId, Stacks};
@@ -17,6 +18,7 @@ pub(crate) struct Former {
     stacks: Stacks,
     usage: BTreeMap<StackId, Usage>,
     summed: Summed,
+    asked: Asked,
     sample_mean: u64,
     no_stacks: Option<String>,
     degraded: bool,
@@ -30,6 +32,7 @@ impl Former {
             stacks: Stacks::default(),
             usage: BTreeMap::new(),
             summed: Summed { first_ns: u64::MAX, ..Summed::default() },
+            asked: Asked::default(),
             sample_mean: 0,
             no_stacks: None,
             degraded: false,
@@ -47,6 +50,7 @@ impl Former {
             let stack = fold.merge(stack, &mut self.stacks, &mut known);
             self.usage.entry(stack).or_default().add(&tally.usage(epoch));
         }
+        self.asked.add(&fold.asked);
         let summed = &mut self.summed;
         summed.n_processes = summed.n_processes.saturating_add(fold.n_processes);
         summed.n_events = summed.n_events.saturating_add(fold.n_events);
@@ -78,6 +82,7 @@ impl Former {
         }
         self.define(&mut put)?;
         put(&Record::Summed(self.summed))?;
+        self.asked.told().try_for_each(|asked| put(&Record::Asked(asked)))?;
         for (stack, usage) in &self.usage {
             let [allocated, live, peak] = [&usage.allocated, &usage.live, &usage.peak].map(Amount::from);
             put(&Record::Sum(Sum { stack: stack.0, tid: 0, allocated, live, peak }))?;

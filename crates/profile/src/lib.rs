@@ -13,6 +13,7 @@
 //!
 //! Must never know: terminals, HTML, how events were collected.
 
+mod asked;
 mod compaction;
 mod demangle;
 mod endpoint;
@@ -31,6 +32,7 @@ mod threads;
 mod timeline;
 mod window;
 
+pub use asked::Asked;
 pub use compaction::{CompactError, Compacted, compact};
 pub use endpoint::{Endpoint, Endpoints, Kind};
 pub use estimate::{Estimate, Interval};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use slackwater_base::Gap;
 use slackwater_capture::{Ending, Generation};
 
+use crate::asked::Asked;
 use crate::fold::Fold;
 use crate::part::{Part, Usage};
 use crate::stacks::Stacks;
@@ -68,7 +69,9 @@ pub struct ProcessProfile {
     pub threads: Vec<Thread>,
     /// By stack and thread.
     pub parts: Vec<Part>,
-    /// The same over time, when that was asked for.
+    /// How it asked for memory.
+    pub asked: Asked,
+    /// By stack and thread over time, when that was asked for.
     pub timeline: Option<Timeline>,
 }
 
@@ -163,6 +166,7 @@ pub(crate) fn settle(
         before_of: None,
         threads: fold.threads.all(),
         parts,
+        asked: fold.asked,
         timeline: fold.timeline.take().map(Building::done),
     }
 }

@@ -6,6 +6,7 @@ use std::io::{Read, Seek};
 use slackwater_base::Partial;
 use slackwater_capture::{Anchor, Capture, Generation, ReadError};
 
+use crate::asked::Asked;
 use crate::endpoint::Endpoints;
 use crate::following::Following;
 use crate::part::Usage;
@@ -112,6 +113,14 @@ impl Profile {
         for part in self.processes.iter().flat_map(|process| &process.parts) {
             all.entry(part.stack).or_default().add(&part.usage);
         }
+        all
+    }
+
+    /// How all processes together asked for memory.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        let mut all = Asked::default();
+        self.processes.iter().for_each(|process| all.add(&process.asked));
         all
     }
 

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use slackwater_capture::Capture;
+use slackwater_capture::{Capture, Measure};
 use slackwater_profile::{Estimate, Profile, StackId, Usage, Window};
 
 fn golden(name: &str) -> Profile {
@@ -86,5 +86,16 @@ fn fault_39_captures_of_version_2_come_to_the_same_as_ever() {
     }
     let (exact, sums) = (golden("2-exact"), golden("2-sums"));
     assert_eq!((exact.peak, exact.total()), (sums.peak, sums.total()));
+    // Sums of that release do not tell how it was asked for; what came after them does.
+    for (profile, tells) in [(&exact, true), (&sums, false)] {
+        let (mut all, mut by) = (Estimate::default(), Vec::new());
+        profile.asked().all().for_each(|(how, amount)| {
+            all.add(&amount);
+            by.push(how);
+        });
+        assert_eq!(all, profile.total().allocated);
+        assert_eq!(by.contains(&None), !tells, "{by:?}");
+        assert_eq!(by.contains(&Some(Measure::Malloc)), tells, "{by:?}");
+    }
     check_sampled(&golden("2-sampled"));
 }

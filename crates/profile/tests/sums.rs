@@ -10,6 +10,8 @@ use slackwater_capture::{
 };
 use slackwater_profile::{Estimate, Profile, Window, compact};
 
+/// How blocks are asked for.
+const HOW: [Measure; 4] = [Measure::Malloc, Measure::Realloc, Measure::Mem, Measure::Object];
 const SECOND_NS: u64 = 1_000_000_000;
 
 struct Random(u64);
@@ -101,7 +103,7 @@ fn event(random: &mut Random, live: &mut Vec<u64>, sample_mean: u64) -> Record<'
             live.push(addr);
             let is_mapping = random.below(8) == 0;
             Record::Allocation(Allocation {
-                measure: if is_mapping { Measure::Mapping } else { Measure::Malloc },
+                measure: if is_mapping { Measure::Mapping } else { HOW[tid as usize % HOW.len()] },
                 sampled: sample_mean > 0 && !is_mapping,
                 addr: if is_mapping { addr + (1 << 40) } else { addr },
                 size: if is_mapping { 0x3000 } else { 1 + random.below(100_000) },
@@ -154,6 +156,16 @@ fn assert_same(before: &Profile, after: &Profile) {
             assert!(is_same, "{which} of {name}: {a:?}, with sums {b:?}");
             assert_eq!(a.is_exact(), b.is_exact(), "{which} of {name}");
         }
+    }
+    let [asked, found] = [before, after].map(|profile| profile.asked().all().collect::<Vec<_>>());
+    assert_eq!(asked.len(), HOW.len() + 1, "{asked:?}");
+    assert_eq!(asked.len(), found.len(), "{found:?}");
+    for ((how, a), (found_how, b)) in asked.iter().zip(&found) {
+        let is_same = near(a.bytes, b.bytes)
+            && near(a.count, b.count)
+            && near(a.variance(), b.variance())
+            && near(a.certain_bytes(), b.certain_bytes());
+        assert!(how == found_how && is_same && a.n_seen == b.n_seen, "{how:?}: {a:?}, with sums {b:?}");
     }
     assert!(near(before.peak.bytes, after.peak.bytes));
     assert_eq!(before.peak.at_ns, after.peak.at_ns);

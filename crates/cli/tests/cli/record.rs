@@ -1,5 +1,6 @@
 //! `record`, `table` and `stats`: a command recorded from start to end, and what is said of it.
 
+mod asked;
 mod kills;
 mod outputs;
 mod recycling;

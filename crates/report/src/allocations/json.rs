@@ -6,10 +6,11 @@
 use serde_json::{Value, json};
 use slackwater_base::Gap;
 use slackwater_capture::Ending;
-use slackwater_profile::{Before, Endpoint, Estimate, ProcessProfile, Profile};
+use slackwater_profile::{Asked, Before, Endpoint, Estimate, ProcessProfile, Profile};
 
 use super::rows::{Grouping, Measure, Row, Unit, rows};
 use super::table::Question;
+use super::words;
 
 const SCHEMA: u32 = 1;
 
@@ -43,6 +44,7 @@ pub fn statistics_json(profile: &Profile, gaps: &[Gap]) -> Value {
         "allocated": estimate(&total.allocated),
         "live": estimate(&total.live),
         "peak": estimate(&total.peak),
+        "asked": asked(&profile.asked()),
         "peak_at_ns": profile.peak.at_ns,
         "first_ns": profile.span_ns.0,
         "last_ns": profile.span_ns.1,
@@ -148,7 +150,16 @@ fn process(process: &ProcessProfile) -> Value {
         "allocated": estimate(&total.allocated),
         "live": estimate(&total.live),
         "peak": estimate(&total.peak),
+        "asked": asked(&process.asked),
     })
+}
+
+/// Together it is all that was allocated.
+fn asked(asked: &Asked) -> Vec<Value> {
+    let told = asked.all().map(
+        |(measure, allocated)| json!({ "by": measure.map(words::how), "allocated": estimate(&allocated) }),
+    );
+    told.collect()
 }
 
 fn before(before: &Before) -> Value {

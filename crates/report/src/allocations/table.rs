@@ -6,7 +6,9 @@ use slackwater_profile::{Frame, ProcessProfile, Profile};
 
 use super::doubts::{before, doubts};
 use super::rows::{Grouping, Measure, Row, Unit, rows};
-use super::words::{NO_ENDPOINT, NO_PYTHON, amount, between, bytes_of, ending, endpoint, extent, line, who};
+use super::words::{
+    NO_ENDPOINT, NO_PYTHON, amount, asked_by, between, bytes_of, ending, endpoint, extent, line, who,
+};
 use crate::columns::table as columns;
 use crate::{Style, visible, wrapped};
 
@@ -117,6 +119,7 @@ pub fn statistics(profile: &Profile, gaps: &[Gap], style: Style) -> String {
         profile.stacks.len(),
     );
     out.push_str(&format!(" {}\n", wrapped(&counts, 1)));
+    out.push_str(&by_measure(profile, style));
     out.push_str(&by_endpoint(profile, style));
     for mark in &profile.marks {
         let seconds = (mark.ns as f64 - profile.span_ns.0 as f64) / 1e9;
@@ -124,6 +127,29 @@ pub fn statistics(profile: &Profile, gaps: &[Gap], style: Style) -> String {
     }
     out.push_str(&before_lines(profile));
     out.push_str(&notes(profile, gaps, style));
+    out
+}
+
+/// How memory was asked for.
+fn by_measure(profile: &Profile, style: Style) -> String {
+    let asked = profile.asked();
+    let lines: Vec<Vec<String>> = asked
+        .all()
+        .map(|(how, allocated)| {
+            vec![amount(&allocated), format!("{:.0}", allocated.count), asked_by(how).to_owned()]
+        })
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    below(&columns(&["allocated", "calls", "asked by"], &[2], &lines), style)
+}
+
+/// A table below another.
+fn below(text: &str, style: Style) -> String {
+    let mut shown = text.lines();
+    let mut out = format!("\n{}\n", style.strong(shown.next().unwrap_or_default()));
+    shown.for_each(|line| out.push_str(&format!("{line}\n")));
     out
 }
 
@@ -147,11 +173,7 @@ fn by_endpoint(profile: &Profile, style: Style) -> String {
             ]
         })
         .collect();
-    let mut out = String::from("\n");
-    let text = columns(&["allocated", "live at end", "calls", "endpoint"], &[3], &lines);
-    let mut shown = text.lines();
-    out.push_str(&format!("{}\n", style.strong(shown.next().unwrap_or_default())));
-    shown.for_each(|line| out.push_str(&format!("{line}\n")));
+    let mut out = below(&columns(&["allocated", "live at end", "calls", "endpoint"], &[3], &lines), style);
     if all.len() > ENDPOINTS {
         out.push_str(&format!(" {} more endpoints\n", all.len() - ENDPOINTS));
     }

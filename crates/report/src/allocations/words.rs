@@ -1,7 +1,7 @@
 //! Amounts, lines of code and endings, in words.
 
 use slackwater_base::Bytes;
-use slackwater_capture::Ending;
+use slackwater_capture::{Ending, Measure};
 use slackwater_profile::{Endpoint, Estimate, Frame, ProcessProfile, Profile};
 
 use crate::visible;
@@ -89,6 +89,35 @@ pub(crate) fn summed(profile: &Profile) -> Option<String> {
         seconds(profile.span_ns.0, until_ns),
         seconds(until_ns, profile.span_ns.1),
     ))
+}
+
+/// How memory was asked for, by the word that documents use.
+pub(crate) const fn how(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Malloc => "malloc",
+        Measure::Calloc => "calloc",
+        Measure::Realloc => "realloc",
+        Measure::Aligned => "aligned",
+        Measure::Mapping => "mapping",
+        Measure::Raw => "python_raw",
+        Measure::Mem => "python_mem",
+        Measure::Object => "python_object",
+    }
+}
+
+/// The same in words for people.
+pub(crate) const fn asked_by(measure: Option<Measure>) -> &'static str {
+    match measure {
+        Some(Measure::Malloc) => "malloc",
+        Some(Measure::Calloc) => "calloc",
+        Some(Measure::Realloc) => "realloc",
+        Some(Measure::Aligned) => "posix_memalign and its kin",
+        Some(Measure::Mapping) => "mmap",
+        Some(Measure::Raw) => "Python, raw memory",
+        Some(Measure::Mem) => "Python, memory",
+        Some(Measure::Object) => "Python, objects",
+        None => "(not told by the sums)",
+    }
 }
 
 /// How a process ended.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use slackwater_testkit::{agent_library, rounds};
 
+use super::asked::check_total;
 use super::{python, slackwater};
 
 /// Keeps some blocks from the start to the end, and gives others back only when all of their past is sums.
@@ -106,6 +107,9 @@ fn fault_31_a_capture_stays_below_its_size_and_keeps_every_total() {
     let table = document(folder.path(), &["table", "--json", "-n", "1000", "it"]);
     assert_eq!(table["gaps"], serde_json::json!([]));
     let statistics = document(folder.path(), &["stats", "--json", "it"]);
+    check_total(&statistics);
+    let asked = statistics["asked"].as_array().unwrap();
+    assert!(asked.iter().all(|one| !one["by"].is_null()), "{asked:?}");
     let processes = statistics["processes"].as_array().unwrap();
     let sum = |of: &str| processes.iter().map(|one| one[of].as_u64().unwrap()).sum::<u64>();
     let n_events = sum("n_events");

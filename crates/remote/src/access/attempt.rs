@@ -2,12 +2,13 @@
 //!
 //! Invariant: one page of a /proc file at most is read, and nothing of the target's memory.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Dir, DirEntry, Mode, OFlags};
 use rustix::io::Errno;
 use slackwater_base::{Addr, PAGE_SIZE, Pid, Range};
 use slackwater_procfs::{Process, Root};
@@ -40,6 +41,8 @@ pub enum Call {
     PagemapScan,
     /// Frame numbers in pagemap entries, looked for in one of our own.
     Frames,
+    /// Opening what a mapping maps, by the mapping.
+    MapFiles,
     /// `ptrace`, asked about a process that we do not trace: there to be called when it says ESRCH.
     Ptrace,
 }
@@ -55,6 +58,7 @@ impl fmt::Display for Call {
             Self::PidfdOpen => "pidfd_open",
             Self::PagemapScan => "PAGEMAP_SCAN",
             Self::Frames => "frame numbers",
+            Self::MapFiles => "/proc/PID/map_files",
             Self::Ptrace => "ptrace",
         })
     }
@@ -97,6 +101,7 @@ pub(super) fn all(root: &Root, process: &Process) -> Vec<Attempt> {
         add(Call::PagemapScan, scan_nothing(&pagemap));
     }
     add(Call::Frames, frames(root).err());
+    add(Call::MapFiles, first_mapped(process).err().filter(|errno| *errno != ENOENT));
     attempts
 }
 
@@ -105,6 +110,21 @@ fn open(process: &Process, name: &str) -> Result<File, i32> {
     rustix::fs::openat(process.directory(), name, flags, Mode::empty())
         .map(File::from)
         .map_err(Errno::raw_os_error)
+}
+
+/// Opens the first mapped file, as a mere path: whatever it is, it is not woken. One that is unmapped meanwhile
+/// is not there any more, and says nothing of rights.
+fn first_mapped(process: &Process) -> Result<(), i32> {
+    let open = |at: BorrowedFd<'_>, name: &CStr, flags| {
+        rustix::fs::openat(at, name, flags | OFlags::CLOEXEC, Mode::empty()).map_err(Errno::raw_os_error)
+    };
+    let folder = open(process.directory(), c"map_files", OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let is_range = |entry: &DirEntry| entry.file_name().to_bytes().contains(&b'-');
+    let mut entries = Dir::read_from(&folder).map_err(Errno::raw_os_error)?.flatten();
+    match entries.find(is_range) {
+        Some(first) => open(folder.as_fd(), first.file_name(), OFlags::PATH).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Opens and reads a little: some kernels refuse only the read.

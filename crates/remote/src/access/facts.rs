@@ -11,6 +11,9 @@ const CAP_SYS_PTRACE: u64 = 1 << 19;
 /// The bit of CAP_SYS_ADMIN in a capability set.
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
+/// The bit of CAP_CHECKPOINT_RESTORE in a capability set.
+const CAP_CHECKPOINT_RESTORE: u64 = 1 << 40;
+
 /// Everything that the checks are made from.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -87,6 +90,11 @@ impl Credentials {
     /// Whether it may see frame numbers.
     pub const fn has_sys_admin(&self) -> bool {
         self.capabilities & CAP_SYS_ADMIN != 0
+    }
+
+    /// Whether it may open files by their mappings; CAP_SYS_ADMIN lets it too.
+    pub const fn has_checkpoint_restore(&self) -> bool {
+        self.capabilities & CAP_CHECKPOINT_RESTORE != 0
     }
 
     /// Whether the kernel takes `target` for the same user: the rule of `ptrace(2)`, which compares

@@ -26,6 +26,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Check> {
     checks.push(memory(facts, target));
     checks.extend(facts.attempt(Call::Ptrace).map(|attempt| ptrace(facts, target, attempt)));
     checks.extend(facts.attempt(Call::Frames).map(|attempt| frames(facts, attempt)));
+    checks.extend(facts.attempt(Call::MapFiles).map(|attempt| mapped_files(facts, attempt)));
     checks.extend(facts.attempt(Call::PidfdOpen).map(pidfd));
     checks.extend(facts.attempt(Call::PagemapScan).map(pagemap_scan));
     checks
@@ -105,6 +106,32 @@ fn frames(facts: &Facts, attempt: &Attempt) -> Check {
     let fix = match facts.container {
         Some(container) => container.grant("SYS_ADMIN"),
         None => "run it as root on the host; until then a service's total is taken from PSS".to_owned(),
+    };
+    Check::fail(NAME, FOR, cause, fix)
+}
+
+/// The agent that a running process is given lies in a file without a name, through whose code every native
+/// stack begins. Other files are found by their names as well, as long as those lead to them.
+fn mapped_files(facts: &Facts, attempt: &Attempt) -> Check {
+    const NAME: &str = "mapped files";
+    const FOR: &[Purpose] = &[Purpose::Native];
+    if attempt.errno.is_none() {
+        return Check::pass(NAME, FOR, "what is mapped can be opened, also where it has no name any more");
+    }
+    let refused = list(&[attempt]);
+    if facts.us.has_sys_admin() || facts.us.has_checkpoint_restore() {
+        let cause = format!("{refused}: our capabilities do not count in this user namespace");
+        return Check::fail(NAME, FOR, cause, "run it as root on the host, outside the user namespace");
+    }
+    let cause = format!(
+        "{refused}: without CAP_CHECKPOINT_RESTORE (Linux 5.9) or CAP_SYS_ADMIN no file is opened that has no \
+         name any more, as the agent's has none"
+    );
+    let fix = match facts.container {
+        Some(container) => container.grant("CHECKPOINT_RESTORE"),
+        None => {
+            "run it as root (sudo), or have `record` start the command: that needs no such right".to_owned()
+        }
     };
     Check::fail(NAME, FOR, cause, fix)
 }

@@ -7,7 +7,7 @@ use super::*;
 
 const SYS_PTRACE: u64 = 1 << 19;
 const SYS_ADMIN: u64 = 1 << 21;
-const EVERY_CALL: [Call; 9] = [
+const EVERY_CALL: [Call; 10] = [
     Call::PidfdOpen,
     Call::Maps,
     Call::Smaps,
@@ -17,6 +17,7 @@ const EVERY_CALL: [Call; 9] = [
     Call::Ptrace,
     Call::PagemapScan,
     Call::Frames,
+    Call::MapFiles,
 ];
 
 fn user(id: u32, capabilities: u64) -> Credentials {
@@ -144,6 +145,22 @@ fn fault_07_in_a_container_the_fix_is_the_line_that_starts_it() {
     facts.container = Some(Container::Kubernetes);
     check(&facts, "memory", "without CAP_SYS_PTRACE", "kubectl debug POD");
     check(&facts, "memory", "without CAP_SYS_PTRACE", "--profile=sysadmin --target=CONTAINER");
+}
+
+#[test]
+fn fault_07_files_without_a_name_are_for_few() {
+    let mut facts = refused(&[Call::MapFiles], libc::EPERM);
+    facts.us = user(1000, 0);
+    check(&facts, "mapped files", "/proc/PID/map_files says EPERM: without CAP_CHECKPOINT_RESTORE", "(sudo)");
+    assert_eq!(possible(&facts), [Purpose::Classes, Purpose::Heaps, Purpose::Sharing, Purpose::Enter]);
+    facts.container = Some(Container::Docker);
+    check(&facts, "mapped files", "CAP_SYS_ADMIN", "docker run --cap-add CHECKPOINT_RESTORE");
+    facts.us = user(0, SYS_ADMIN);
+    check(&facts, "mapped files", "do not count in this user namespace", "on the host");
+    // Who cannot enter it at all has no native stacks either.
+    let mut facts = permitted();
+    target(&mut facts).state = State::Stopped;
+    assert_eq!(possible(&facts), [Purpose::Classes, Purpose::Heaps, Purpose::Sharing]);
 }
 
 #[test]

@@ -9,6 +9,8 @@
 //! nothing. What an agent answers is read from its own data, and counted, so that an old answer is not
 //! taken for a new one.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,7 @@ const TIDYING: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Agent {
     image: Image,
+    file: File,
 }
 
 /// A process that records now.
@@ -131,8 +134,20 @@ impl Agent {
     /// When it cannot be read, or is no library.
     pub fn read(path: &Path) -> Result<Self, AttachError> {
         let fault = |source| AttachError::Agent { path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(|error| fault(Some(error)))?;
-        Image::new(NAME, bytes).map(|image| Self { image }).ok_or_else(|| fault(None))
+        let mut file = File::open(path).map_err(|error| fault(Some(error)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| fault(Some(error)))?;
+        Image::new(NAME, bytes).map(|image| Self { image, file }).ok_or_else(|| fault(None))
+    }
+
+    /// What it was read from; `None` without another descriptor.
+    pub(crate) fn file(&self) -> Option<File> {
+        self.file.try_clone().ok()
+    }
+
+    /// Whether a mapping of this name is of the agent that a process was made to load.
+    pub(crate) fn is_mapped_as(name: &Path) -> bool {
+        name.to_str().and_then(|name| name.strip_prefix("/memfd:")) == Some(NAME)
     }
 
     /// Whether the process records, or is a child of one that did when it was forked.

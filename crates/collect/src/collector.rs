@@ -9,10 +9,11 @@ use slackwater_capture::transport::{Mode, PythonAllocators, Settings};
 use slackwater_capture::{Encoder, Ending, Generation, Record, Writer};
 use slackwater_procfs::{Process, Root};
 
+use crate::attach::Agent;
 use crate::error::CollectError;
 use crate::generation::{Recorded, SampleMean};
 use crate::memory::SharedMemory;
-use crate::native::{Named, Native};
+use crate::native::{Named, Native, Task};
 use crate::source::{Awaited, Source};
 use crate::sys;
 
@@ -231,6 +232,14 @@ impl<W: Write> Collector<W> {
     /// What the memory of a process that is attached to must hold.
     pub const fn settings(&self) -> Settings {
         self.options.settings()
+    }
+
+    /// Processes are made to load this agent. In them it is a file without a name, which only a recorder with
+    /// the right to follow links in /proc/PID/map_files can open there.
+    pub fn loads(&self, agent: &Agent) {
+        if let (Some(native), Some(file)) = (&self.native, agent.file()) {
+            native.ask(Task::Agent(file));
+        }
     }
 
     /// Records a process that was attached to, and the children that it forks from now on.

@@ -144,6 +144,9 @@ pub(crate) fn run(args: &RecordArgs, printer: &Printer) -> Result<Exit, Failure>
         view = Some(View::open(&output, printer));
     }
     let mut follower = args.follow_exec.then(|| Follower::start(collector.settings())).transpose()?;
+    if let Some(follower) = &follower {
+        collector.loads(follower.agent());
+    }
     let (code, ended) = supervise::until_the_end(child, collector, &options, |collector| {
         if let Some(view) = &mut view {
             view.step();

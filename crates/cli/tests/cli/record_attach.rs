@@ -1,6 +1,7 @@
 //! `record --pid` and `--name`: real services, recorded while they run, and left again.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -262,4 +263,41 @@ for _ in commands(): reply(len(kept))
     assert!((50_000_000..70_000_000).contains(&live), "{live}");
     let table = run(folder.path(), "table --leaks it").out;
     assert!(table.contains("(before the recording) "), "{table}");
+}
+
+/// The agent is a file without a name in the service, which an ordinary user cannot open there.
+#[test]
+fn fault_07_native_stacks_of_an_ordinary_users_own_service() {
+    const NOBODY: u32 = 65534;
+    let may_attach = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    if !rustix::process::geteuid().is_root() || may_attach.is_ok_and(|scope| scope.trim() != "0") {
+        eprintln!("not tested: only root can become another user, who must be allowed to attach");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    // They may lie below a folder that only root can enter.
+    let copy = |from: &Path, name: &str| {
+        let path = folder.path().join(name);
+        std::fs::copy(from, &path).unwrap();
+        path
+    };
+    let slackwater = copy(Path::new(crate::slackwater("").get_program()), "slackwater");
+    let agent = copy(&agent_library().unwrap(), "agent.so");
+    let program = "while True: bytes(100000)";
+    let mut service =
+        Command::new("/usr/bin/python3").args(["-c", program]).uid(NOBODY).gid(NOBODY).spawn().unwrap();
+    let words = format!("record --native --pid {} --duration 2s -o it", service.id());
+    let mut recorder = Command::new(slackwater);
+    recorder.args(words.split(' ')).current_dir(folder.path()).env("SLACKWATER_AGENT", agent);
+    let ran = Ran::from(recorder.uid(NOBODY).gid(NOBODY).output().unwrap());
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let stacks = run(folder.path(), "export --format collapsed --allocated -o - it").out;
+    let is_whole = |stack: &&str| {
+        stack.contains("Py_BytesMain") && stack.contains("PyObject_") && !stack.contains("left out")
+    };
+    let n_whole = stacks.lines().filter(is_whole).count();
+    assert!(n_whole > 0, "{stacks}");
 }

@@ -7,8 +7,13 @@ use slackwater_memory::{FileId, Kind, Mapping};
 use slackwater_procfs::Process;
 use slackwater_remote::open_mapped;
 
+use crate::attach::Agent;
+
 /// Stands for the device of files in memory: no device that a mapping names is so large.
 const IN_MEMORY: u64 = u64::MAX;
+
+/// Of the agent where it cannot be opened as it is mapped: our copy stands for it.
+pub(crate) const AGENT: FileId = FileId { device: IN_MEMORY, inode: 0 };
 
 /// A mapping of a file's code.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,8 +50,13 @@ pub(crate) fn of(process: &Process, mappings: &[Mapping]) -> Vec<(Module, Mappin
         let module = match &mapping.kind {
             Kind::File { path, id, .. } => Module::new(mapping, *id, path),
             Kind::Shmem { name } => {
-                let inode = open_mapped(process, mapping).ok()?.metadata().ok()?.ino();
-                Module::new(mapping, FileId { device: IN_MEMORY, inode }, name)
+                let file = open_mapped(process, mapping).and_then(|file| file.metadata());
+                let id = match file {
+                    Ok(file) => FileId { device: IN_MEMORY, inode: file.ino() },
+                    Err(_) if Agent::is_mapped_as(name) => AGENT,
+                    Err(_) => return None,
+                };
+                Module::new(mapping, id, name)
             }
             _ => return None,
         };

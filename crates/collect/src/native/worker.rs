@@ -5,6 +5,7 @@
 //! answered, if only by saying that nothing is known.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
@@ -40,6 +41,8 @@ pub(crate) enum Task {
     Name { generation: Generation, id: u32, pc: u64 },
     /// It is gone.
     Leave { generation: Generation },
+    /// This is the agent that processes load while they run.
+    Agent(File),
 }
 
 /// The name of native code.
@@ -86,6 +89,7 @@ pub(crate) fn work(tasks: &Receiver<Task>, names: &Sender<Named>) {
                 }
             }
             Task::Leave { generation } => worker.leave(generation),
+            Task::Agent(file) => worker.agent = Some(file),
         }
     }
 }
@@ -97,6 +101,7 @@ struct Worker {
     tables: HashMap<FileId, Option<Table>>,
     shelves: Vec<Shelf>,
     processes: HashMap<Generation, Mapped>,
+    agent: Option<File>,
 }
 
 /// What lies in the memory of one session.
@@ -157,8 +162,11 @@ impl Worker {
             return;
         }
         for (module, mapping) in &found {
-            let open = || open_mapped(process, mapping).ok().and_then(Object::open);
-            self.objects.entry(module.file).or_insert_with(open);
+            let file = || match module.file {
+                modules::AGENT => self.agent.as_ref()?.try_clone().ok(),
+                _ => open_mapped(process, mapping).ok(),
+            };
+            self.objects.entry(module.file).or_insert_with(|| file().and_then(Object::open));
         }
         mapped.modules = found.into_iter().map(|(module, _)| module).collect();
         let shelf = self.shelves.iter_mut().find(|shelf| Arc::ptr_eq(&shelf.memory, &mapped.memory));

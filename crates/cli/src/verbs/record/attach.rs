@@ -42,6 +42,7 @@ pub(super) fn run(args: &RecordArgs, options: &Options, printer: &Printer) -> Re
     let collector = Collector::new(options, file).map_err(|error| super::refused(&error))?;
     let files = Files::new(&args.files, &output, args.force);
     let collector = files.prepare(collector);
+    collector.loads(&agent);
     let settings = collector.settings();
     let follows = if args.follow_exec { Follows::Programs } else { Follows::Members };
     let attacher = Attacher { root: &root, agent: &agent, settings: &settings, follows };

@@ -46,6 +46,11 @@ impl Follower {
         Ok(Self { agent, thread, news, attached: BTreeSet::new() })
     }
 
+    /// The agent that they are made to load.
+    pub(super) fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
     /// Takes those up that were attached to.
     pub(super) fn take_up(&mut self, collector: &mut Collector<File>, printer: &Printer) {
         while let Ok(news) = self.news.try_recv() {

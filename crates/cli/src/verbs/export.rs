@@ -16,7 +16,8 @@ bytes of the high-water mark, of what was not given back (--leaks), or of all th
 (--allocated); so do collapsed stacks. pprof gets all of them as sample types (alloc_space, inuse_space, \
 peak_space, ...), with process, thread and endpoint as labels.\n\n\
 These formats have no room for intervals: of a sampled recording they hold the estimates. `slackwater \
-table` says how far each may be off.\n\n\
+table` says how far each may be off. What is missing from a capture that was cut off or damaged is said on \
+stderr.\n\n\
 Examples:\n  \
   slackwater export --format speedscope gunicorn.slackwater      for https://www.speedscope.app\n  \
   slackwater export --format pprof -o heap.pb.gz gunicorn.slackwater && go tool pprof heap.pb.gz\n  \
@@ -40,10 +41,14 @@ pub(crate) fn run(args: &ExportArgs, printer: &Printer) -> Result<Exit, Failure>
     let bytes = document.map_err(|error| Failure::of(Exit::Usage, &error, Some(error.hint())))?;
     if args.output.as_deref() == Some(Path::new("-")) {
         printer.bytes(&bytes)?;
-        return Ok(Exit::Done);
+    } else {
+        let file = args.output.clone().unwrap_or_else(|| output::beside(&args.read.capture, ending));
+        output::write(&file, args.force, &bytes)?;
+        printer.note(&format!("{}: {}", args.format.key(), visible(&file.display().to_string())));
     }
-    let file = args.output.clone().unwrap_or_else(|| output::beside(&args.read.capture, ending));
-    output::write(&file, args.force, &bytes)?;
-    printer.note(&format!("{}: {}", args.format.key(), visible(&file.display().to_string())));
+    // Most of these formats have no place for it.
+    for gap in &profile.gaps {
+        printer.warn(&format!("missing: {}: {}", gap.subject, gap.cause));
+    }
     Ok(Exit::Done)
 }

@@ -48,6 +48,8 @@ pub(crate) struct Told {
     /// Allocations at an address that was not free.
     pub(crate) n_doubled: u64,
     pub(crate) threads: Vec<u32>,
+    /// What threads are called, by their number.
+    pub(crate) names: BTreeMap<u32, String>,
 }
 
 /// Reads a capture; what is missing from it comes along.
@@ -81,6 +83,7 @@ pub(crate) fn read(bytes: &[u8]) -> (BTreeMap<Generation, Told>, Vec<Gap>) {
             Record::Unmapped { addr, .. } => {
                 one.live.remove(addr);
             }
+            Record::Thread { tid, name } => _ = one.names.insert(*tid, name.to_string()),
             Record::Lost(n_events) => one.n_lost = one.n_lost.saturating_add(*n_events),
             Record::Degraded(_) => one.degraded = true,
             _ => {}

@@ -176,6 +176,22 @@ fn fault_03_a_collector_that_is_gone_costs_the_target_nothing() {
 }
 
 #[test]
+fn threads_are_called_as_the_kernel_calls_them() {
+    let mut collector = Collector::begin(&EXACT, Vec::new()).unwrap();
+    let program = under(&collector, &busy());
+    let target = while_turning(&mut collector, || program.spawn().unwrap());
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", target.pid())).unwrap();
+    // The collector is at its work all the while, so each is met while it lives.
+    let (_, bytes) = collector.end().unwrap();
+    let (told, _) = read(&bytes);
+    let told = told.values().next().unwrap();
+    assert!(told.threads.contains(&told.pid), "the main thread allocates, too");
+    assert_eq!(told.names.get(&told.pid).map(String::as_str), Some(name.trim_end()));
+    // Newer Pythons rename theirs, and who looks then may see either name.
+    assert!(told.threads.iter().all(|tid| told.names.contains_key(tid)), "{:?}", told.names);
+}
+
+#[test]
 fn when_events_come_too_fast_for_the_collector_samples_go_on_and_it_is_said() {
     let mut collector = Collector::begin(&EXACT, Vec::new()).unwrap();
     let program = under(&collector, &busy());
@@ -189,5 +205,7 @@ fn when_events_come_too_fast_for_the_collector_samples_go_on_and_it_is_said() {
     assert_eq!(summary.n_degraded, 1);
     assert!(summary.n_lost > 0);
     let (told, _) = read(&bytes);
-    assert!(told.values().next().unwrap().degraded);
+    let told = told.values().next().unwrap();
+    assert!(told.degraded);
+    assert_eq!(told.n_lost, summary.n_lost, "the capture says it, too");
 }

@@ -39,20 +39,17 @@ pub enum Purpose {
     Sharing,
     /// `trim`: running one call in a thread of the target.
     Enter,
-    /// `record --native`: native stacks of a process that is attached to, which needs all that entering it needs.
-    Native,
 }
 
 impl Purpose {
     /// Every purpose, from what needs least to what needs most.
-    pub const ALL: &'static [Self] = &[Self::Classes, Self::Heaps, Self::Sharing, Self::Enter, Self::Native];
+    pub const ALL: &'static [Self] = &[Self::Classes, Self::Heaps, Self::Sharing, Self::Enter];
 
     /// The verb it belongs to.
     pub const fn verb(self) -> &'static str {
         match self {
             Self::Classes | Self::Heaps | Self::Sharing => "diagnose",
             Self::Enter => "trim",
-            Self::Native => "record",
         }
     }
 
@@ -63,7 +60,6 @@ impl Purpose {
             Self::Heaps => "inside the heaps",
             Self::Sharing => "shared pages counted once",
             Self::Enter => "giving memory back",
-            Self::Native => "native stacks of a process that runs",
         }
     }
 
@@ -74,7 +70,6 @@ impl Purpose {
             Self::Heaps => "heaps",
             Self::Sharing => "sharing",
             Self::Enter => "enter",
-            Self::Native => "native",
         }
     }
 }
@@ -155,11 +150,7 @@ pub fn judge(facts: &Facts) -> Vec<Check> {
 
 /// Whether everything that `purpose` needs is there.
 pub fn is_possible(checks: &[Check], purpose: Purpose) -> bool {
-    let is_needed = |check: &Check| {
-        let is_for = |purpose| check.needed_for.contains(&purpose);
-        is_for(purpose) || purpose == Purpose::Native && is_for(Purpose::Enter)
-    };
-    !checks.iter().any(|check| check.is_failed() && is_needed(check))
+    !checks.iter().any(|check| check.is_failed() && check.needed_for.contains(&purpose))
 }
 
 #[cfg(test)]

@@ -159,7 +159,11 @@ fn fault_07_our_own_process_without_capabilities() {
     let (_target, pid) = become_("nobody");
     let found = as_nobody(pid);
     fails(&found, "frame numbers", "CAP_SYS_ADMIN", "PSS");
-    fails(&found, "mapped files", "map_files says EPERM: without CAP_CHECKPOINT_RESTORE", "`record` start");
+    assert!(
+        found
+            .iter()
+            .any(|check| check.name == "mapped files" && matches!(check.outcome, Outcome::Note { .. }))
+    );
     match Root::host().sysctl("kernel/yama/ptrace_scope").as_deref() {
         None | Some("0") => {
             assert_eq!(possible(&found), [Purpose::Classes, Purpose::Heaps, Purpose::Enter], "{found:#?}");
@@ -201,10 +205,7 @@ fn fault_07_root_with_a_dropped_capability() {
     let found = after(without(CapabilitySet::SYS_PTRACE), pid);
     fails(&found, "memory", "without CAP_SYS_PTRACE", "run it with CAP_SYS_PTRACE");
     let found = after(without(CapabilitySet::SYS_ADMIN), pid);
-    let inside = [Purpose::Classes, Purpose::Heaps, Purpose::Enter];
-    assert_eq!(possible(&found)[..3], inside);
-    let found = after(without(CapabilitySet::SYS_ADMIN | CapabilitySet::CHECKPOINT_RESTORE), pid);
-    assert_eq!(possible(&found), inside);
+    assert_eq!(possible(&found), [Purpose::Classes, Purpose::Heaps, Purpose::Enter]);
 }
 
 #[test]

@@ -110,30 +110,23 @@ fn frames(facts: &Facts, attempt: &Attempt) -> Check {
     Check::fail(NAME, FOR, cause, fix)
 }
 
-/// The agent that a running process is given lies in a file without a name, through whose code every native
-/// stack begins. Other files are found by their names as well, as long as those lead to them.
+/// Code whose file was replaced or removed while it was mapped: other files are found by their names as well.
 fn mapped_files(facts: &Facts, attempt: &Attempt) -> Check {
     const NAME: &str = "mapped files";
-    const FOR: &[Purpose] = &[Purpose::Native];
     if attempt.errno.is_none() {
-        return Check::pass(NAME, FOR, "what is mapped can be opened, also where it has no name any more");
+        return Check::pass(NAME, &[], "what is mapped can be opened, also where it has no name any more");
     }
     let refused = list(&[attempt]);
-    if facts.us.has_sys_admin() || facts.us.has_checkpoint_restore() {
-        let cause = format!("{refused}: our capabilities do not count in this user namespace");
-        return Check::fail(NAME, FOR, cause, "run it as root on the host, outside the user namespace");
-    }
-    let cause = format!(
-        "{refused}: without CAP_CHECKPOINT_RESTORE (Linux 5.9) or CAP_SYS_ADMIN no file is opened that has no \
-         name any more, as the agent's has none"
-    );
+    let what = "code whose file was replaced while it was mapped ends native stacks, and a process whose own \
+                program was replaced is not entered";
     let fix = match facts.container {
-        Some(container) => container.grant("CHECKPOINT_RESTORE"),
-        None => {
-            "run it as root (sudo), or have `record` start the command: that needs no such right".to_owned()
+        _ if facts.us.has_sys_admin() || facts.us.has_checkpoint_restore() => {
+            "our capabilities do not count in this user namespace".to_owned()
         }
+        Some(container) => container.grant("CHECKPOINT_RESTORE"),
+        None => "root or CAP_CHECKPOINT_RESTORE (Linux 5.9) opens it".to_owned(),
     };
-    Check::fail(NAME, FOR, cause, fix)
+    Check::note(NAME, format!("{refused}: {what}; {fix}"))
 }
 
 fn pidfd(attempt: &Attempt) -> Check {

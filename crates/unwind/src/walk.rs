@@ -56,6 +56,9 @@ const SIGNAL_RBX: u64 = 40 + 11 * 8;
 const SIGNAL_RSP: u64 = 40 + 15 * 8;
 const SIGNAL_RIP: u64 = 40 + 16 * 8;
 
+/// No return address: at the beginning of a stack that a program has made itself, or what was never one.
+const NOWHERE: u64 = 0;
+
 /// The caller of a frame, by the encoded rule of its code.
 #[inline]
 pub fn step(rule: [u64; RULE_WORDS], registers: &Registers, memory: &mut impl Memory) -> Step {
@@ -83,7 +86,7 @@ fn step_from_rsp(
     };
     let bp = if saves_bp { at(second) } else { registers.bp };
     let bx = if saves_bx { at(second >> 32) } else { registers.bx };
-    let pc = memory.word(cfa - 8)?;
+    let pc = memory.word(cfa - 8).filter(|&pc| pc != NOWHERE)?;
     Some(Step::Caller(Registers { pc, sp: cfa, bp, bx, is_return: true }))
 }
 
@@ -133,7 +136,7 @@ fn try_step(rule: Rule, registers: &Registers, memory: &mut impl Memory) -> Opti
     };
     let bp = recover(rule.rbp, registers.bp);
     let bx = recover(rule.rbx, registers.bx);
-    let pc = recover(Saved::At(-8), None)?;
+    let pc = recover(Saved::At(-8), None).filter(|&pc| pc != NOWHERE)?;
     Some(Step::Caller(Registers { pc, sp: cfa, bp, bx, is_return: true }))
 }
 
@@ -209,6 +212,19 @@ mod tests {
         check(Cfa::Offset(Base::Rsp, -8), Registers { sp: 0, ..AT });
         check(Cfa::Unknown, AT);
         assert_eq!(step(rule(Cfa::End).encode(), &AT, &mut Stack), Step::Ended(Ended::Outermost));
+    }
+
+    #[test]
+    fn a_stack_that_begins_without_a_return_address_ends_a_walk() {
+        struct Zeroes;
+        impl Memory for Zeroes {
+            fn word(&mut self, _: u64) -> Option<u64> {
+                Some(0)
+            }
+        }
+        for cfa in [Cfa::Offset(Base::Rsp, 16), Cfa::Offset(Base::Rbp, 16)] {
+            assert_eq!(step(rule(cfa).encode(), &AT, &mut Zeroes), Step::Ended(Ended::Unknown), "{cfa:?}");
+        }
     }
 
     #[test]

@@ -190,7 +190,8 @@ impl<'a> Walk<'a> {
         }
         // Other code may come to lie at the same address.
         let mark = self.region.find(self.list, pc).map_or(1, |module| mixed(module.identity()) as u32 | 1);
-        let id = self.process.locations().id(!pc, mark, || {
+        // A key is never 0.
+        let id = self.process.locations().id((!pc).max(1), mark, || {
             let id = self.process.new_location();
             recorder::send_one(self.process, Message::Native { id, pc });
             id

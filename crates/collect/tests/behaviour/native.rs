@@ -10,7 +10,7 @@ use slackwater_collect::{Collector, Options, Stacks};
 use slackwater_testkit::{Interpreter, Linking, Program, interpreters};
 
 use crate::attach;
-use crate::recording::{EXACT, under, while_turning};
+use crate::recording::{EXACT, program, under, while_turning};
 
 /// Every event, with native stacks.
 const NATIVE: Options = Options { stacks: Stacks::Native, ..EXACT };
@@ -154,6 +154,29 @@ fn chains_of_c_are_what_the_runtime_says() {
     check_chains(Linking::Dynamic, &["-O2", "-fno-omit-frame-pointer", "-pthread"]);
     check_chains(Linking::DynamicFixed, &["-O1", "-pthread"]);
     check_chains(Linking::Dynamic, &["-O0", "-pthread"]);
+}
+
+#[test]
+fn a_stack_that_a_program_has_made_itself_is_one_stack() {
+    let mut collector = Collector::begin(&NATIVE, Vec::new()).unwrap();
+    let program = under(&collector, &program!("coroutine"));
+    let n_allocated: usize = while_turning(&mut collector, || {
+        let mut target = program.spawn().unwrap();
+        let answer = target.ask("go").unwrap();
+        assert!(target.finish().unwrap().success());
+        answer.parse().unwrap()
+    });
+    let (_, bytes) = collector.end().unwrap();
+    let stacked = Stacked::read(&bytes);
+    let is_of_body = |&&(_, _, stack): &&(u64, u64, u32)| stacked.names(stack).contains(&"body");
+    let mut stacks: Vec<u32> =
+        stacked.allocations.iter().filter(is_of_body).map(|&(_, _, stack)| stack).collect();
+    assert_eq!(stacks.len(), n_allocated);
+    // The first ones may come before all rules are there.
+    stacks.dedup();
+    assert!(stacks.len() <= 3, "{} stacks", stacks.len());
+    let last = stacked.names(*stacks.last().unwrap());
+    assert_eq!(last, ["body", "(native frames left out)"]);
 }
 
 /// C that calls Python back, and allocates.

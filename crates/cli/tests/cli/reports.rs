@@ -160,7 +160,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn an_export_of_a_capture_that_was_cut_off_holds_what_is_left_and_says_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
-    recorded(folder.path());
+    let _ = recorded(folder.path());
     let whole = std::fs::read(folder.path().join("it.slackwater")).unwrap();
     let collapsed = |name: &str| {
         let words = ["export", "--format", "collapsed", "--allocated", "-o", "-", name];
